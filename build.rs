@@ -1,0 +1,44 @@
+//! Picks the arch file for the target and assembles it.
+//!
+//! The whole logic is `arch_file`: one table from target to file. To add an instruction set, write
+//! the file (see `arch/README.md` for the contract) and add its row.
+
+use std::env;
+
+/// The arch file for a target, or `None` where there is none yet.
+fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
+    Some(match (arch, os) {
+        ("x86_64", "windows" | "uefi" | "cygwin") => return None,
+        ("x86_64", _) => "x86_64_sysv.S",
+        ("aarch64", "windows") => return None,
+        ("aarch64", _) => "aarch64_aapcs64.S",
+        _ => return None,
+    })
+}
+
+/// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
+const SUPPORTED: &str = "x86-64 (System V ABI), AArch64 (AAPCS64)";
+
+/// The arch files that also have the entry that is inlined into its caller and resumes by a jump.
+const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];
+
+fn main() {
+    let var = |name: &str| env::var(name).unwrap_or_default();
+    let (target, arch) = (var("TARGET"), var("CARGO_CFG_TARGET_ARCH"));
+    println!("cargo::rustc-check-cfg=cfg(greenlet_jump_entry)");
+    println!("cargo::rerun-if-changed=build.rs");
+
+    let Some(file) = arch_file(&arch, &var("CARGO_CFG_TARGET_OS"), &var("CARGO_CFG_TARGET_ENV"))
+    else {
+        println!(
+            "cargo::error=greenlet has no arch file for the target `{target}`. Supported: {SUPPORTED}. \
+             arch/README.md says how to add one."
+        );
+        return;
+    };
+    if WITH_JUMP_ENTRY.contains(&file) {
+        println!("cargo::rustc-cfg=greenlet_jump_entry");
+    }
+    println!("cargo::rerun-if-changed=arch/{file}");
+    cc::Build::new().file(format!("arch/{file}")).compile("greenlet_arch");
+}

@@ -1,0 +1,241 @@
+//! The record of one greenlet: its stretch of the stack, and the slice buffer that holds what of
+//! that stretch was saved.
+
+use super::{Memory, Stack, copy};
+use core::ptr;
+
+/// A slice buffer is made smaller when this many saves in a row used less than a quarter of it.
+const LEAN_SAVES: u8 = 16;
+
+/// Buffers are multiples of this many bytes; below it nothing is worth shrinking.
+const GRAIN: usize = 16;
+
+/// One flow of control, as the engine sees it.
+///
+/// The host embeds it in an object of its own. It stays where it is from its start until it has finished or was released.
+///
+/// ```text
+///   stop  ─┐
+///          │  still on the stack
+///   start + saved ─┤
+///          │  saved: in `buffer`, in the same order
+///   start ─┘
+/// ```
+///
+/// While it runs nothing of it is saved, and `start` means nothing.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Greenlet {
+    /// The stack on which it lives; null before its start and after its end.
+    pub(super) stack: *mut Stack,
+    /// Where its registers are, while it is suspended: the lowest address of its stretch.
+    pub(super) start: usize,
+    /// The address just above its stretch.
+    pub(super) stop: usize,
+    /// How many bytes, from `start` on, are in `buffer` and not on the stack.
+    pub(super) saved: usize,
+    pub(super) buffer: *mut u8,
+    pub(super) capacity: usize,
+    /// The next higher one with bytes on the same stack.
+    pub(super) next: *mut Greenlet,
+    /// How many saves in a row used less than a quarter of the buffer.
+    lean: u8,
+    /// The buffer is the host's: never resized, never freed.
+    lent: bool,
+}
+
+impl Greenlet {
+    /// A greenlet that has not begun.
+    pub const fn new() -> Greenlet {
+        Greenlet {
+            stack: ptr::null_mut(),
+            start: 0,
+            stop: 0,
+            saved: 0,
+            buffer: ptr::null_mut(),
+            capacity: 0,
+            next: ptr::null_mut(),
+            lean: 0,
+            lent: false,
+        }
+    }
+
+    /// Makes `size` bytes at `buffer` the slice buffer, for hosts without an allocator. A slice
+    /// that does not fit is an allocation failure.
+    ///
+    /// # Safety
+    ///
+    /// The memory is valid and nobody else's until the greenlet has finished or was released, and
+    /// the greenlet has not begun or has never been saved.
+    pub unsafe fn lend_buffer(&mut self, buffer: *mut u8, size: usize) {
+        debug_assert!(self.buffer.is_null());
+        self.buffer = buffer;
+        self.capacity = size;
+        self.lent = true;
+    }
+
+    /// Whether it has begun and not finished: it runs or is suspended.
+    pub fn is_active(&self) -> bool {
+        !self.stack.is_null()
+    }
+
+    /// The stack on which it lives, or null when it is not active.
+    pub fn stack(&self) -> *mut Stack {
+        self.stack
+    }
+
+    /// Its stack start (lowest address) and stack stop, in this order. The start is stale while it runs.
+    pub fn stretch(&self) -> (usize, usize) {
+        (self.start, self.stop)
+    }
+
+    /// How many bytes of its stretch are in its slice buffer and not on the stack.
+    pub fn saved(&self) -> usize {
+        self.saved
+    }
+
+    /// The size of its slice buffer in bytes, used or not.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Where the byte that a suspended greenlet had at `address` is now, and how many bytes from there on lie
+    /// together. `None` outside its stretch.
+    ///
+    /// The pointer holds until the next switch on this thread. Writing through it changes what the greenlet will
+    /// see when it goes on.
+    pub fn locate(&self, address: usize) -> Option<(*mut u8, usize)> {
+        if self.stack.is_null() || address < self.start || address >= self.stop {
+            return None;
+        }
+        let offset = address - self.start;
+        Some(if offset < self.saved {
+            (self.buffer.wrapping_add(offset), self.saved - offset)
+        } else {
+            (ptr::with_exposed_provenance_mut(address), self.stop - address)
+        })
+    }
+
+    /// Copies what a suspended greenlet had at `address` and above into `to`. False, and nothing
+    /// copied, if any of it lies outside its stretch.
+    ///
+    /// # Safety
+    ///
+    /// The greenlet is suspended, and the calling thread is the one that it belongs to.
+    pub unsafe fn read(&self, mut address: usize, mut to: &mut [u8]) -> bool {
+        let inside = address >= self.start && address <= self.stop;
+        if !inside || self.stop - address < to.len() {
+            return to.is_empty();
+        }
+        while !to.is_empty() {
+            let Some((from, together)) = self.locate(address) else { return false };
+            let n = together.min(to.len());
+            // SAFETY: `locate` gives `together` bytes; `to` is exclusive and lies elsewhere.
+            unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), n) };
+            to = &mut to[n..];
+            address += n;
+        }
+        true
+    }
+
+    /// Makes sure that the buffer takes the bytes from `start` up to `end`. Changes nothing but the buffer's size.
+    #[inline(always)]
+    pub(super) fn reserve(&mut self, end: usize, memory: &Memory) -> bool {
+        let need = end.wrapping_sub(self.start);
+        if need <= self.capacity && need >= self.capacity / 4 {
+            self.lean = 0;
+            return true;
+        }
+        self.resize_for(need, memory)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn resize_for(&mut self, need: usize, memory: &Memory) -> bool {
+        let fits = need <= self.capacity;
+        if self.lent {
+            return fits;
+        }
+        let rounded = |n: usize| n.checked_next_multiple_of(GRAIN);
+        let size = if fits {
+            self.lean += 1;
+            if self.lean < LEAN_SAVES || self.capacity <= GRAIN * 4 || self.saved != 0 {
+                self.lean = self.lean.min(LEAN_SAVES);
+                return true;
+            }
+            rounded(need)
+        } else if self.saved != 0 {
+            // Saved bit by bit as others reach higher: grow by half, so that each byte is copied
+            // a bounded number of times.
+            rounded(need.max(self.capacity + self.capacity / 2))
+        } else {
+            rounded(need)
+        };
+        self.lean = 0;
+        let Some(size) = size else { return false };
+        // SAFETY: `buffer` and `capacity` are what `resize` last gave, or null and 0.
+        let block = unsafe { (memory.resize)(memory.ctx, self.buffer, self.capacity, size) };
+        if block.is_null() {
+            return fits; // could not shrink: no harm
+        }
+        self.buffer = block;
+        self.capacity = size;
+        true
+    }
+
+    /// Copies the bytes from `start + saved` up to `end` off the stack.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are in place, and [`reserve`](Self::reserve) said yes to this `end`.
+    #[inline(always)]
+    pub(super) unsafe fn save_up_to(&mut self, end: usize) {
+        let from = self.start + self.saved;
+        if from < end {
+            // SAFETY: `reserve` made the buffer large enough; stack and buffer do not overlap.
+            unsafe {
+                copy::words(
+                    ptr::with_exposed_provenance(from),
+                    self.buffer.add(self.saved),
+                    end - from,
+                );
+            }
+            self.saved = end - self.start;
+        }
+    }
+
+    /// Copies all that was saved back in place.
+    ///
+    /// # Safety
+    ///
+    /// The running code's own frames lie below `start`, and nobody else has bytes in place below `stop`.
+    #[inline(always)]
+    pub(super) unsafe fn restore(&mut self) {
+        if self.saved != 0 {
+            // SAFETY: the stretch is free to be written; the buffer holds `saved` bytes of it.
+            unsafe {
+                copy::words(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
+            }
+            self.saved = 0;
+        }
+    }
+
+    /// Frees the buffer and makes the record one that has not begun.
+    pub(super) fn reset(&mut self, memory: &Memory) {
+        if self.capacity != 0 && !self.lent {
+            // SAFETY: the block came from this `memory` with this size, and is forgotten here.
+            unsafe { (memory.resize)(memory.ctx, self.buffer, self.capacity, 0) };
+        }
+        *self = if self.lent {
+            Greenlet { buffer: self.buffer, capacity: self.capacity, lent: true, ..Self::new() }
+        } else {
+            Self::new()
+        };
+    }
+}
+
+impl Default for Greenlet {
+    fn default() -> Self {
+        Self::new()
+    }
+}

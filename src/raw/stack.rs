@@ -1,0 +1,67 @@
+//! A machine stack that greenlets share: which of them still have bytes on it.
+
+use super::{Greenlet, Thread};
+use core::ptr;
+
+/// A machine stack that greenlets of one thread share: the thread's native one, or memory that the host adds.
+///
+/// ```text
+///   top ─┐  (high addresses; stacks grow down)
+///        │ ░░░░ A's bytes     ◄─ A.stop = top
+///        │ ░░░░               ◄─ end of what of A is saved
+///        │ ▓▓▓▓ B's bytes     ◄─ B.stop
+///        │ ▓▓▓▓               ◄─ B.start, or B is running
+/// bottom ┘                       head = B, B.next = A, A.next = null
+/// ```
+///
+/// The list from `head` on is the greenlets that have bytes in place, ordered by stack stop, lowest first.
+/// Of each only the bytes at and above the stop of the one before it can still be in place.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Stack {
+    pub(super) thread: *mut Thread,
+    pub(super) head: *mut Greenlet,
+    pub(super) top: usize,
+    pub(super) bottom: usize,
+}
+
+impl Stack {
+    /// A stack that belongs to nobody yet; see [`Stack::attach`].
+    pub const fn new() -> Stack {
+        Stack { thread: ptr::null_mut(), head: ptr::null_mut(), top: 0, bottom: 0 }
+    }
+
+    /// Gives the stack its memory, from `bottom` up to `bottom + size`, and makes it one of `thread`'s.
+    /// The top is rounded down to [`STACK_ALIGN`](super::STACK_ALIGN).
+    ///
+    /// # Safety
+    ///
+    /// The memory is valid for reads and writes and nobody else uses it, `thread` is valid, the stack has no
+    /// greenlet, and thread, stack and memory stay where they are until the last greenlet
+    /// that begins on this stack has finished or was released.
+    ///
+    /// Nothing here stops a greenlet from using more than `size`: a page that cannot be
+    /// written below `bottom` does, where there is a memory management unit.
+    pub unsafe fn attach(&mut self, thread: *mut Thread, bottom: *mut u8, size: usize) {
+        self.thread = thread;
+        self.head = ptr::null_mut();
+        self.bottom = bottom.expose_provenance();
+        self.top = (self.bottom + size) & !(super::STACK_ALIGN - 1);
+    }
+
+    /// Whether any greenlet has bytes in place on this stack, running or suspended.
+    pub fn is_occupied(&self) -> bool {
+        !self.head.is_null()
+    }
+
+    /// The addresses of the stack: bottom and top. Zero for a native stack, whose bounds the engine need not know.
+    pub fn bounds(&self) -> (usize, usize) {
+        (self.bottom, self.top)
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,548 @@
+//! The per-thread state of the engine, and the operations on it: start, switch, finish, release.
+//!
+//! Everything with a branch that a switch does is here; the assembly only saves registers and moves
+//! the stack pointer. Nothing here may touch thread-local storage or unwind.
+
+use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch};
+use core::ffi::c_void;
+use core::marker::PhantomPinned;
+use core::{fmt, hint, ptr};
+
+/// What a greenlet runs: called once with the word that its start was given. It ends by
+/// [`Thread::finish`], never by returning, and it may not unwind.
+pub type Body = unsafe extern "C" fn(*mut c_void) -> !;
+
+/// Why the engine refused. Whatever it says, nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// There was no memory for the bytes that had to be saved.
+    OutOfMemory,
+    /// The greenlet has not begun, or it has finished.
+    NotActive,
+    /// The greenlet has begun already.
+    AlreadyStarted,
+    /// The greenlet, or the stack, belongs to another thread.
+    WrongThread,
+    /// It is the running greenlet, which this operation does not take.
+    Running,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::OutOfMemory => "out of memory while saving a greenlet's stack",
+            Error::NotActive => "the greenlet has not begun or has finished",
+            Error::AlreadyStarted => "the greenlet has begun already",
+            Error::WrongThread => "the greenlet or stack belongs to another thread",
+            Error::Running => "the greenlet is the one that runs",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// The state of one thread. It must not lie on a stack that is sliced, unless above every
+/// greenlet's stop: in a static, on the heap, or in a frame of main's below which all greenlets begin.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Thread {
+    current: *mut Greenlet,
+    /// Who is switched to: set by the operation, read by `save`.
+    target: *mut Greenlet,
+    /// The word on its way to the target.
+    word: *mut c_void,
+    /// What the target begins with, when it is being started.
+    body: Option<Body>,
+    native: Stack,
+    memory: Memory,
+    _pinned: PhantomPinned,
+}
+
+/// What becomes of the one that is left, and how the target goes on: fixed per operation, so that no switch
+/// asks again.
+trait Transfer {
+    /// The one that is left never runs again.
+    const FINISH: bool;
+    /// The target has not begun.
+    const START: bool;
+}
+struct Switch;
+struct Start;
+struct Finish;
+struct FinishAndStart;
+impl Transfer for Switch {
+    const FINISH: bool = false;
+    const START: bool = false;
+}
+impl Transfer for Start {
+    const FINISH: bool = false;
+    const START: bool = true;
+}
+impl Transfer for Finish {
+    const FINISH: bool = true;
+    const START: bool = false;
+}
+impl Transfer for FinishAndStart {
+    const FINISH: bool = true;
+    const START: bool = true;
+}
+
+impl Thread {
+    /// A thread's state, not attached yet.
+    pub const fn new(memory: Memory) -> Thread {
+        Thread {
+            current: ptr::null_mut(),
+            target: ptr::null_mut(),
+            word: ptr::null_mut(),
+            body: None,
+            native: Stack::new(),
+            memory,
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Makes `main` the running greenlet: the flow of control that called this, on the native stack.
+    ///
+    /// # Safety
+    ///
+    /// Both are valid and stay where they are; `this` has no other greenlet; the calling thread is the
+    /// one that will pass `this` to every other operation.
+    pub unsafe fn attach(this: *mut Thread, main: *mut Greenlet) {
+        // SAFETY: both are valid, and nobody else looks at them yet.
+        unsafe {
+            (*this).native.thread = this;
+            (*this).native.head = main;
+            (*main).stack = &raw mut (*this).native;
+            (*main).stop = usize::MAX & !(STACK_ALIGN - 1);
+            (*this).current = main;
+        }
+    }
+
+    /// The greenlet that runs.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid.
+    #[inline(always)]
+    pub unsafe fn current(this: *mut Thread) -> *mut Greenlet {
+        // SAFETY: `this` is valid.
+        unsafe { (*this).current }
+    }
+
+    /// The thread's native stack.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid.
+    #[inline(always)]
+    pub unsafe fn native(this: *mut Thread) -> *mut Stack {
+        // SAFETY: `this` is valid.
+        unsafe { &raw mut (*this).native }
+    }
+
+    /// The thread that an active greenlet belongs to; null for one that is not active.
+    ///
+    /// # Safety
+    ///
+    /// `greenlet` is valid.
+    #[inline(always)]
+    pub unsafe fn of(greenlet: *const Greenlet) -> *mut Thread {
+        // SAFETY: the stack of an active greenlet is valid as long as the greenlet is active.
+        unsafe {
+            let stack = (*greenlet).stack;
+            if stack.is_null() { ptr::null_mut() } else { (*stack).thread }
+        }
+    }
+
+    /// Begins `target` on `stack`: right below the running frames if that is the stack that runs,
+    /// else at its top. `body` is called with `word`. Returns when somebody switches back, with
+    /// the word that was passed then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyStarted`], [`Error::WrongThread`], [`Error::OutOfMemory`].
+    ///
+    /// # Safety
+    ///
+    /// `this` is the calling thread's, attached; `target` and `stack` are valid and stay where they
+    /// are until the greenlet has finished or was released. Nothing reaches into the
+    /// frames of a greenlet while it is suspended, nor into those of the running one while another runs.
+    pub unsafe fn start(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        stack: *mut Stack,
+        body: Body,
+        word: *mut c_void,
+    ) -> Result<*mut c_void, Error> {
+        // SAFETY: the caller's promise; `prepare_start` has checked the rest.
+        unsafe {
+            Self::prepare_start(this, target, stack, body, word)?;
+            let done = arch::jump(save::<Start>, begin, this.cast());
+            Self::arrived(this, done).inspect_err(|_| {
+                if done.is_null() {
+                    (*target).stack = ptr::null_mut()
+                }
+            })
+        }
+    }
+
+    /// Suspends the running greenlet and continues `target`, whose own call returns `word`. Returns
+    /// when somebody switches back. A switch to the running greenlet returns `word` at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotActive`], [`Error::WrongThread`], [`Error::OutOfMemory`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`].
+    #[inline]
+    pub unsafe fn switch(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        word: *mut c_void,
+    ) -> Result<*mut c_void, Error> {
+        // SAFETY: the caller's promise; `prepare` has checked the rest.
+        unsafe {
+            if Self::prepare(this, target, word)? {
+                return Ok(word);
+            }
+            let done = arch::call(save::<Switch>, restore, this.cast());
+            Self::arrived(this, done)
+        }
+    }
+
+    /// The same as [`Thread::switch`], inlined into its caller down to the jump into the target where the
+    /// arch file has the entry for that ([`HAS_JUMP_ENTRY`](super::HAS_JUMP_ENTRY)). It
+    /// saves only the registers that are live.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Thread::switch`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`].
+    #[inline(always)]
+    pub unsafe fn switch_inline(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        word: *mut c_void,
+    ) -> Result<*mut c_void, Error> {
+        // SAFETY: the caller's promise; `prepare` has checked the rest.
+        unsafe {
+            if Self::prepare(this, target, word)? {
+                return Ok(word);
+            }
+            #[cfg(greenlet_jump_entry)]
+            {
+                let stack = (*target).stack;
+                if (*stack).head == target && (*target).saved == 0 {
+                    // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
+                    let current = (*this).current;
+                    (*this).current = target;
+                    arch::swap(&raw mut (*current).start, (*target).start);
+                    return Ok((*this).word);
+                }
+            }
+            let done = arch::jump(save::<Switch>, restore, this.cast());
+            Self::arrived(this, done)
+        }
+    }
+
+    /// Ends the running greenlet and continues `target`, whose own call returns `word`. Returns only if
+    /// that was refused, and then the running greenlet still runs.
+    ///
+    /// The record of the finished one is then as new: free, or ready to be started again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Running`], and those of [`Thread::switch`]. A target for which
+    /// [`Thread::needs_no_memory`] holds is never refused with [`Error::OutOfMemory`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`]; and what the running frames own is lost, so nothing may rely on its being dropped.
+    pub unsafe fn finish(this: *mut Thread, target: *mut Greenlet, word: *mut c_void) -> Error {
+        // SAFETY: the caller's promise; `prepare` has checked the rest.
+        unsafe {
+            match Self::prepare(this, target, word) {
+                Err(error) => return error,
+                Ok(true) => return Error::Running,
+                Ok(false) => {}
+            }
+            arch::jump(save::<Finish>, restore, this.cast());
+            Error::OutOfMemory
+        }
+    }
+
+    /// Ends the running greenlet and begins `target`, as [`Thread::start`] does; on the same stack it takes
+    /// the place of the finished one. Returns only if that was refused.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Thread::start`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::finish`].
+    pub unsafe fn finish_and_start(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        stack: *mut Stack,
+        body: Body,
+        word: *mut c_void,
+    ) -> Error {
+        // SAFETY: the caller's promise; `prepare_start` has checked the rest.
+        unsafe {
+            if let Err(error) = Self::prepare_start(this, target, stack, body, word) {
+                return error;
+            }
+            arch::jump(save::<FinishAndStart>, begin, this.cast());
+            (*target).stack = ptr::null_mut();
+            Error::OutOfMemory
+        }
+    }
+
+    /// Forgets a suspended greenlet without running it: its buffer is freed, its frames are gone,
+    /// and what they owned is leaked. The record is then as new. Nothing happens to one that is not active.
+    ///
+    /// Takes time proportional to the number of greenlets with bytes in place below it on its stack.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Running`], [`Error::WrongThread`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::finish`]; `greenlet` is valid, and not main.
+    pub unsafe fn release(this: *mut Thread, greenlet: *mut Greenlet) -> Result<(), Error> {
+        // SAFETY: all that are linked on a stack are valid; `greenlet` is by the caller's promise.
+        unsafe {
+            if greenlet == (*this).current {
+                return Err(Error::Running);
+            }
+            let stack = (*greenlet).stack;
+            if !stack.is_null() {
+                if (*stack).thread != this {
+                    return Err(Error::WrongThread);
+                }
+                let mut link = &raw mut (*stack).head;
+                while !(*link).is_null() && *link != greenlet {
+                    link = &raw mut (**link).next;
+                }
+                if !(*link).is_null() {
+                    *link = (*greenlet).next;
+                }
+            }
+            (*greenlet).reset(&(*this).memory);
+            Ok(())
+        }
+    }
+
+    /// Whether a switch from the running greenlet to `target` would move bytes at or below `address` off the stack,
+    /// where `address` is in the running greenlet's own frames.
+    ///
+    /// # Safety
+    ///
+    /// Both are valid.
+    pub unsafe fn would_move(
+        this: *mut Thread,
+        target: *const Greenlet,
+        address: *const c_void,
+    ) -> bool {
+        // SAFETY: both are valid.
+        unsafe {
+            let current = (*this).current;
+            (*target).stack == (*current).stack
+                && !ptr::eq(target, current)
+                && address.addr() < (*target).stop
+        }
+    }
+
+    /// Whether finishing into the suspended `target` would need no memory.
+    ///
+    /// # Safety
+    ///
+    /// Both are valid.
+    pub unsafe fn needs_no_memory(this: *mut Thread, target: *const Greenlet) -> bool {
+        // SAFETY: what is linked on a stack is valid.
+        unsafe {
+            let stack = (*target).stack;
+            if stack.is_null() || (*stack).thread != this {
+                return false;
+            }
+            let mut other = (*stack).head;
+            if other == (*this).current {
+                other = (*other).next;
+            }
+            while !other.is_null() && !ptr::eq(other, target) {
+                let end = (*other).stop.min((*target).stop);
+                if end.saturating_sub((*other).start) > (*other).capacity.max((*other).saved) {
+                    return false;
+                }
+                if (*other).stop > (*target).stop {
+                    break;
+                }
+                other = (*other).next;
+            }
+            true
+        }
+    }
+
+    /// The greenlet just above `greenlet` among those that have bytes in place on its stack, or null.
+    /// Finishing into that one from the lowest needs no memory.
+    ///
+    /// # Safety
+    ///
+    /// `greenlet` is valid and has bytes in place, as the running one always has.
+    pub unsafe fn above(greenlet: *const Greenlet) -> *mut Greenlet {
+        // SAFETY: `greenlet` is valid.
+        unsafe { (*greenlet).next }
+    }
+
+    /// Checks and notes a switch to an active greenlet. `true`: it is the running one.
+    #[inline(always)]
+    unsafe fn prepare(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        word: *mut c_void,
+    ) -> Result<bool, Error> {
+        // SAFETY: both are valid, and an active greenlet's stack is.
+        unsafe {
+            let stack = (*target).stack;
+            if stack.is_null() {
+                return Err(Error::NotActive);
+            }
+            if (*stack).thread != this {
+                return Err(Error::WrongThread);
+            }
+            (*this).word = word;
+            (*this).target = target;
+            Ok(target == (*this).current)
+        }
+    }
+
+    /// Checks and notes the start of a greenlet.
+    unsafe fn prepare_start(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        stack: *mut Stack,
+        body: Body,
+        word: *mut c_void,
+    ) -> Result<(), Error> {
+        // SAFETY: all are valid.
+        unsafe {
+            if !(*target).stack.is_null() {
+                return Err(Error::AlreadyStarted);
+            }
+            if (*stack).thread != this {
+                return Err(Error::WrongThread);
+            }
+            (*target).stack = stack;
+            (*this).word = word;
+            (*this).target = target;
+            (*this).body = Some(body);
+            Ok(())
+        }
+    }
+
+    /// After the assembly: somebody has come back, or `save` said no.
+    #[inline(always)]
+    unsafe fn arrived(this: *mut Thread, done: *mut c_void) -> Result<*mut c_void, Error> {
+        if done.is_null() {
+            return Err(Error::OutOfMemory);
+        }
+        // SAFETY: `this` is valid.
+        Ok(unsafe { (*this).word })
+    }
+}
+
+/// Makes room for the target: on the old stack, called by the assembly with the stack start of the one that is left.
+///
+/// First every buffer is made large enough, then the bytes are copied, so that running out of
+/// memory leaves everything as it was.
+unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void {
+    let this: *mut Thread = ctx.cast();
+    let start = sp.expose_provenance();
+    // SAFETY: the operation that called the assembly has checked the greenlets, all that are linked are valid, and
+    // those linked below the target's stop have their bytes in place except the saved ones.
+    unsafe {
+        let (current, target) = ((*this).current, (*this).target);
+        let stack = (*target).stack;
+        (*current).start = start;
+
+        // Who may have bytes in the way. The running one is always the lowest on its own stack.
+        let same = (*current).stack == stack;
+        let lowest = if T::FINISH && same { (*current).next } else { (*stack).head };
+
+        let stop = if !T::START {
+            (*target).stop
+        } else if !same {
+            (*stack).top
+        } else if T::FINISH {
+            (*current).stop
+        } else {
+            start
+        };
+
+        let mut other = lowest;
+        while !other.is_null() && other != target {
+            let end = if (*other).stop < stop { (*other).stop } else { stop };
+            if (*other).start + (*other).saved < end && !(*other).reserve(end, &(*this).memory) {
+                return ptr::null_mut();
+            }
+            if (*other).stop > stop {
+                break;
+            }
+            other = (*other).next;
+        }
+
+        let mut other = lowest;
+        while !other.is_null() && other != target {
+            if (*other).stop > stop {
+                (*other).save_up_to(stop);
+                break;
+            }
+            (*other).save_up_to((*other).stop);
+            let next = (*other).next;
+            (*other).next = ptr::null_mut();
+            other = next;
+        }
+
+        if T::FINISH {
+            if !same {
+                (*(*current).stack).head = (*current).next;
+            }
+            (*current).reset(&(*this).memory);
+        }
+        if T::START {
+            (*target).stop = stop;
+        }
+        if other != target {
+            (*target).next = other;
+        }
+        (*stack).head = target;
+        (*this).current = target;
+        ptr::with_exposed_provenance_mut(if T::START { stop } else { (*target).start })
+    }
+}
+
+/// Puts the target's bytes back: below its stretch, called by the assembly. Never null.
+unsafe extern "C" fn restore(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
+    let this: *mut Thread = ctx.cast();
+    // SAFETY: `save` has made the target the current one and its stretch free.
+    unsafe { (*(*this).current).restore() };
+    ctx
+}
+
+/// Begins the target: at the top of its stretch, called by the assembly; never returns.
+unsafe extern "C" fn begin(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
+    let this: *mut Thread = ctx.cast();
+    // SAFETY: `prepare_start` has set the body.
+    unsafe {
+        let body = (*this).body.unwrap_or_else(|| hint::unreachable_unchecked());
+        body((*this).word)
+    }
+}

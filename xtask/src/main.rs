@@ -1,0 +1,56 @@
+//! `cargo xtask`: every check of this repository, one command each.
+//!
+//! This file only reads the command line. It must never know how a check is made: each command has
+//! a file of its own, and what they share is in `run` (processes), `table` (results), `targets`
+//! (the one list of targets), `toolchain` (which cargo builds for one) and `apt` (what is missing).
+
+mod apt;
+mod args;
+mod cross;
+mod lint;
+mod readme;
+mod run;
+mod table;
+mod targets;
+mod test;
+mod toolchain;
+
+use args::Args;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [--install] [--quick] [--only PATTERN]   every test that this machine can run, one table at the end
+  cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
+  lint                                          rustfmt, clippy, rustdoc, dependencies, tables
+  readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
+
+--install fetches what is missing with apt-get (Debian 12, as root). Without it nothing is installed,
+and what cannot run is listed as skipped, with the packages that it needs.
+";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let rest: Vec<String> = words.collect();
+    let result = match command.as_str() {
+        "test" => Args::parse(rest, &["--install", "--quick"], &["--only"]).and_then(test::command),
+        "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
+        "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
+        "readme" => Args::parse(rest, &["--check"], &[]).and_then(readme::command),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(format!("there is no command `{other}`\n\n{HELP}")),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
