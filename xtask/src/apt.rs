@@ -39,7 +39,11 @@ pub fn install(packages: &[&'static str]) -> Result<(), String> {
     for nap in [0, 10, 30] {
         sleep(Duration::from_secs(nap));
         if apt_get("update").done().ok()
-            && apt_get("install").args(&missing).words("--yes --no-install-recommends --no-remove").done().ok()
+            && apt_get("install")
+                .args(&missing)
+                .words("--yes --no-install-recommends --no-remove")
+                .done()
+                .ok()
         {
             return Ok(());
         }

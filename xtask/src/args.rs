@@ -35,7 +35,11 @@ impl Args {
 
     /// The value of an option, the last one if it was given twice.
     pub fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().rev().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
+        self.options
+            .iter()
+            .rev()
+            .find(|(option, _)| option == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Refuses plain words, for commands that take none.

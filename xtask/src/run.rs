@@ -198,7 +198,8 @@ fn library_path_without_cargo() -> Option<String> {
     let cargos = |entry: &str| {
         let entry = Path::new(entry);
         entry.starts_with(ours)
-            || entry.ends_with("lib") && entry.parent().is_some_and(|p| p.join("bin/rustc").exists())
+            || entry.ends_with("lib")
+                && entry.parent().is_some_and(|p| p.join("bin/rustc").exists())
             || entry.components().any(|part| part.as_os_str() == "rustlib")
     };
     let kept: Vec<&str> =

@@ -86,10 +86,11 @@ impl Table {
             let mut shown = String::new();
             for (column, cell) in line.iter().enumerate() {
                 // Numbers stand to the right.
+                let width = widths[column];
                 let cell = if (2..4).contains(&column) {
-                    format!("{cell:>1$}", widths[column])
+                    format!("{cell:>width$}")
                 } else {
-                    format!("{cell:<1$}", widths[column])
+                    format!("{cell:<width$}")
                 };
                 shown.push_str(&cell);
                 shown.push_str("  ");
@@ -126,7 +127,11 @@ mod tests {
     fn columns_line_up() {
         let mut table = Table::default();
         table.rows.push(Row { what: "host".into(), outcome: Outcome::Ok(12), seconds: 1.25 });
-        table.rows.push(Row { what: "x".into(), outcome: Outcome::Skipped("y".into()), seconds: 0.0 });
+        table.rows.push(Row {
+            what: "x".into(),
+            outcome: Outcome::Skipped("y".into()),
+            seconds: 0.0,
+        });
         let text = table.text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "what  result   tests  seconds  why");

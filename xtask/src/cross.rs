@@ -1,0 +1,157 @@
+//! `cargo xtask cross`: the crate's test-suite on other targets, each under what runs it here.
+//! It must never hold a list of its own: `targets` has it.
+
+use crate::args::Args;
+use crate::run::{Done, Run, root, tests_in};
+use crate::table::{Outcome, Table};
+use crate::targets::{self, Board, How, Target};
+use crate::toolchain::{self, Toolchain};
+use crate::{apt, run};
+use std::time::Duration;
+
+/// The command.
+pub fn command(args: Args) -> Result<bool, String> {
+    let chosen = targets::chosen(&args.words)?;
+    if args.flag("--list") {
+        for target in &chosen {
+            let lacks = lacks(target).map_or("ready".into(), |why| format!("not here: {why}"));
+            let (name, arch) = (target.name, target.arch);
+            println!("{name}: {arch}, {}, {}; {lacks}", target.how_in_words(), target.state());
+        }
+        return Ok(true);
+    }
+    let mut table = Table::default();
+    if args.flag("--install") {
+        let packages: Vec<_> = chosen.iter().flat_map(|target| packages(target)).collect();
+        apt::install(&packages)?;
+    }
+    for target in chosen {
+        table.row(&format!("cross {}", target.name), || outcome(target, target.cases));
+    }
+    Ok(table.finish())
+}
+
+/// The Debian packages that a target's row needs on this machine, installed or not.
+pub fn packages(target: &Target) -> Vec<&'static str> {
+    if target.is_host() || skips_whatever_is_installed(target).is_some() {
+        return Vec::new();
+    }
+    let compiler = match target.how {
+        How::Assembled(_) => &[],
+        _ => toolchain::packages(target),
+    };
+    compiler.iter().chain(target.packages).copied().collect()
+}
+
+fn lacks(target: &Target) -> Option<String> {
+    skips_whatever_is_installed(target).or_else(|| apt::lacks(&packages(target)))
+}
+
+fn skips_whatever_is_installed(target: &Target) -> Option<String> {
+    let elsewhere = matches!(target.how, How::Natively) && target.triple != targets::host();
+    elsewhere.then(|| format!("runs on such a machine only; this one is {}", targets::host()))
+}
+
+/// Builds for a target and runs what there is to run.
+pub fn outcome(target: &'static Target, cases: u32) -> Outcome {
+    if let Some(why) = lacks(target) {
+        return Outcome::Skipped(why);
+    }
+    if let How::Assembled(command) = target.how {
+        return assembled(target, command);
+    }
+    let toolchain = match Toolchain::new(target) {
+        Ok(toolchain) => toolchain,
+        Err(why) => return Outcome::Failed(why),
+    };
+    match &target.how {
+        How::Board(board) => on_board(target, board, &toolchain),
+        _ => {
+            // Optimised, since that is where a register that was not kept shows; with the checks of
+            // a debug build, since an emulator is slow enough to run the suite once only.
+            let done = toolchain
+                .cargo()
+                .words("test --package greenlet --release --no-fail-fast --target")
+                .arg(target.triple)
+                .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+                .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
+                .env("PROPTEST_CASES", cases.to_string())
+                .limit(Duration::from_secs(2400))
+                .done();
+            test_run(&done)
+        }
+    }
+}
+
+/// What a run of `cargo test` comes to: its status, and the lines that it must have printed.
+pub fn test_run(done: &Done) -> Outcome {
+    let tests = tests_in(&done.stdout);
+    if !tests.failed.is_empty() {
+        return Outcome::Failed(format!(
+            "{} failed: {}",
+            tests.failed.len(),
+            tests.failed.join(" ")
+        ));
+    }
+    if !done.ok() {
+        return Outcome::Failed(done.how());
+    }
+    if tests.results_failed > 0 || tests.results_ok == 0 {
+        return Outcome::Failed("no `test result: ok` line".into());
+    }
+    if tests.passed == 0 {
+        return Outcome::Failed("not one test ran".into());
+    }
+    Outcome::Ok(tests.passed)
+}
+
+fn on_board(target: &Target, board: &Board, toolchain: &Toolchain) -> Outcome {
+    let cargo = || {
+        let cargo = toolchain.cargo().words("run --release --manifest-path").arg(board.manifest);
+        cargo.arg("--target").arg(target.triple).limit(Duration::from_secs(600))
+    };
+    let done = cargo().done();
+    if done.timed_out || done.status != Some(board.status) {
+        return Outcome::Failed(format!("{}, expected {}", done.how(), board.status));
+    }
+    match done.stdout.lines().any(|line| line.trim_end() == board.closing_line) {
+        true => Outcome::Ok(1),
+        false => Outcome::Failed(format!("no line `{}`", board.closing_line)),
+    }
+}
+
+fn assembled(target: &Target, command: &str) -> Outcome {
+    let directory = toolchain::target_directory().join("assembled");
+    if let Err(error) = std::fs::create_dir_all(&directory) {
+        return Outcome::Failed(error.to_string());
+    }
+    let mut words = command.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let object = directory.join(target.name).with_extension("o");
+    let source = root().join("arch").join(target.arch);
+    let done = Run::new(program).args(words).arg("-c").arg(source).arg("-o").arg(&object).done();
+    match run::Done::ok(&done) && object.exists() {
+        true => Outcome::Ok(1),
+        false => Outcome::Failed(done.how()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(status: i32, stdout: &str) -> Done {
+        let (stdout, stderr) = (stdout.to_string(), String::new());
+        Done { status: Some(status), timed_out: false, stdout, stderr, seconds: 1.0 }
+    }
+
+    #[test]
+    fn a_run_that_printed_no_result_has_failed_whatever_its_status() {
+        assert!(matches!(test_run(&done(0, "")), Outcome::Failed(_)));
+        let none = "test result: ok. 0 passed; 0 failed; 0 ignored";
+        assert!(matches!(test_run(&done(0, none)), Outcome::Failed(_)));
+        let some = "test result: ok. 2 passed; 0 failed; 0 ignored";
+        assert_eq!(test_run(&done(0, some)), Outcome::Ok(2));
+        assert!(matches!(test_run(&done(101, some)), Outcome::Failed(_)));
+    }
+}

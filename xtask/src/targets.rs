@@ -1,0 +1,188 @@
+//! The one list of targets. Tests, cross builds, the README's table and the linkers and runners in
+//! `.cargo/config.toml` are all made from it: to add a target, add a row. It must never know how a
+//! row is built or run; `toolchain` and `cross` do.
+
+/// One target, or one way to build for it.
+#[derive(Debug)]
+pub struct Target {
+    /// The row's name: the triple, and `+what` where it is a second way to build for that.
+    pub name: &'static str,
+    /// The triple that cargo is given.
+    pub triple: &'static str,
+    /// The file in `arch/`.
+    pub arch: &'static str,
+    /// How it is run, and so what of it is proved.
+    pub how: How,
+    /// Debian packages for linking and running. (The compiler's are `toolchain`'s business.)
+    pub packages: &'static [&'static str],
+    /// The linker, where it is not the host's.
+    pub linker: Option<&'static str>,
+    /// More flags for the compiler, for this row's own build of the library too.
+    pub rustflags: &'static str,
+    /// More environment for its builds: `CC_…`, `CFLAGS_…`.
+    pub env: &'static [(&'static str, &'static str)],
+    /// `PROPTEST_CASES` for its runs: as many as the emulator does in a minute or so.
+    pub cases: u32,
+}
+
+/// How a target's programs are run.
+#[derive(Debug)]
+#[allow(dead_code, reason = "every way that a row can ask for; not all of them have a row yet")]
+pub enum How {
+    /// By the machine itself, where it is such a machine.
+    Natively,
+    /// By qemu's user-mode emulator: its processor name (`qemu-NAME`), and its arguments.
+    Qemu(&'static str, &'static str),
+    /// By a script in `xtask/runners/` that sets up what it needs, and its arguments (Wine).
+    Script(&'static str, &'static str),
+    /// On an emulated board, by a `no_std` program.
+    Board(Board),
+    /// Not at all: the arch file is assembled, by this command, to which `-c FILE -o OBJECT` is added.
+    Assembled(&'static str),
+}
+
+/// A program without an operating system.
+#[derive(Debug)]
+pub struct Board {
+    /// The program's own manifest, from the root.
+    pub manifest: &'static str,
+    /// The emulator and its arguments, up to where the program's path goes.
+    pub emulator: &'static str,
+    /// The line that says that it came to its end and all was well.
+    pub closing_line: &'static str,
+    /// The exit status that it then has.
+    pub status: i32,
+}
+
+/// Every target that is tested.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "x86_64-unknown-linux-gnu",
+        triple: "x86_64-unknown-linux-gnu",
+        arch: "x86_64_sysv.S",
+        how: How::Natively,
+        packages: &[],
+        linker: None,
+        rustflags: "",
+        env: &[],
+        cases: 256,
+    },
+    Target {
+        name: "aarch64-unknown-linux-gnu",
+        triple: "aarch64-unknown-linux-gnu",
+        arch: "aarch64_aapcs64.S",
+        how: How::Qemu("aarch64", "-L /usr/aarch64-linux-gnu"),
+        packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
+        linker: Some("aarch64-linux-gnu-gcc"),
+        rustflags: "",
+        env: &[],
+        cases: 64,
+    },
+];
+
+impl Target {
+    /// Is this the machine that we run on?
+    pub fn is_host(&self) -> bool {
+        self.name == self.triple && self.triple == host()
+    }
+
+    /// What cargo is to run its programs with, `None` for directly.
+    pub fn runner(&self) -> Option<String> {
+        let runner = match &self.how {
+            How::Natively | How::Assembled(_) => return None,
+            How::Qemu(cpu, arguments) => format!("xtask/runners/qemu {cpu} {arguments}"),
+            How::Script(script, arguments) => format!("xtask/runners/{script} {arguments}"),
+            How::Board(board) => board.emulator.to_string(),
+        };
+        Some(runner.trim_end().to_string())
+    }
+
+    /// How it is run, for a reader.
+    pub fn how_in_words(&self) -> String {
+        match &self.how {
+            How::Natively => "natively".into(),
+            How::Qemu(cpu, _) => format!("`qemu-{cpu}`"),
+            How::Script(script, _) => script.to_string(),
+            How::Board(board) => {
+                let words: Vec<&str> = board.emulator.split_whitespace().collect();
+                let machine = words.windows(2).find(|pair| pair[0] == "-M").map(|pair| pair[1]);
+                match machine {
+                    Some(machine) => format!("`{}`, board `{machine}`", words[0]),
+                    None => format!("`{}`", words[0]),
+                }
+            }
+            How::Assembled(_) => "not run".into(),
+        }
+    }
+
+    /// What of it is proved, for a reader.
+    pub fn state(&self) -> &'static str {
+        match self.how {
+            How::Natively | How::Qemu(..) | How::Script(..) => "executed: the whole test-suite",
+            How::Board(_) => "executed: the bare-metal program",
+            How::Assembled(_) => "assembled only",
+        }
+    }
+}
+
+/// The rows that the user named, by name or triple; all of them if none was named.
+pub fn chosen(names: &[String]) -> Result<Vec<&'static Target>, String> {
+    if names.is_empty() {
+        return Ok(TARGETS.iter().collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        let before = chosen.len();
+        chosen.extend(TARGETS.iter().filter(|t| t.name == name || t.triple == name));
+        if chosen.len() == before {
+            let known: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+            return Err(format!("no target `{name}` in the list: {}", known.join(" ")));
+        }
+    }
+    Ok(chosen)
+}
+
+/// The triple of this machine: the one that the compiler makes programs for when none is named.
+pub fn host() -> &'static str {
+    use std::sync::OnceLock;
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let version = crate::run::Run::new("rustc").arg("-vV").output().unwrap_or_default();
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        host.unwrap_or("unknown").to_string()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_begin_with_the_triple() {
+        let mut seen = HashSet::new();
+        for target in TARGETS {
+            assert!(seen.insert(target.name), "{} twice", target.name);
+            let rest = target.name.strip_prefix(target.triple);
+            assert!(rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('+')));
+        }
+    }
+
+    #[test]
+    fn runners_and_arch_files_exist() {
+        let root = crate::run::root();
+        for target in TARGETS {
+            assert!(root.join("arch").join(target.arch).exists(), "{}", target.arch);
+            if let How::Qemu(..) | How::Script(..) = target.how {
+                let runner = target.runner().unwrap();
+                assert!(root.join(runner.split(' ').next().unwrap()).exists(), "{runner}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_not_in_the_list_is_refused() {
+        assert!(chosen(&["pdp11".into()]).is_err());
+        assert_eq!(chosen(&[]).unwrap().len(), TARGETS.len());
+    }
+}

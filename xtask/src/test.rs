@@ -1,0 +1,143 @@
+//! `cargo xtask test`: every test that this machine can run. To add a row, add it to `rows`.
+
+use crate::apt;
+use crate::args::Args;
+use crate::cross::{self, test_run};
+use crate::run::{Run, root};
+use crate::table::{Outcome, Table};
+use crate::targets::{TARGETS, host};
+use std::path::Path;
+
+/// One row: what it is called, what it needs, and how it is run.
+struct Row {
+    name: String,
+    /// Debian packages that it needs here, installed or not.
+    packages: Vec<&'static str>,
+    /// Is it among those of `--quick`?
+    quick: bool,
+    run: Box<dyn Fn() -> Outcome>,
+}
+
+/// Arguments for the examples that want some. The others are run without.
+const EXAMPLE_ARGUMENTS: &[(&str, &str)] = &[("million", "100000")];
+
+/// Examples with a row of their own.
+const OWN_ROW: &[&str] = &["abort", "cfi"];
+
+/// The command.
+pub fn command(args: Args) -> Result<bool, String> {
+    args.no_words()?;
+    let quick = args.flag("--quick");
+    let only = args.option("--only").unwrap_or("");
+    let rows: Vec<Row> = rows(quick)
+        .into_iter()
+        .filter(|row| row.name.contains(only) && (row.quick || !quick))
+        .collect();
+    if rows.is_empty() {
+        return Err(format!("no row's name has `{only}` in it"));
+    }
+    let mut install = Ok(());
+    if args.flag("--install") {
+        let packages: Vec<_> = rows.iter().flat_map(|row| row.packages.clone()).collect();
+        install = apt::install(&packages);
+    }
+    let mut table = Table::default();
+    for row in rows {
+        table.row(&row.name, || match (apt::lacks(&row.packages), &install) {
+            // Who asked for it to be fetched is not told that all is well without it.
+            (Some(_), Err(why)) => Outcome::Failed(why.clone()),
+            (Some(why), Ok(())) => Outcome::Skipped(why),
+            (None, _) => (row.run)(),
+        });
+    }
+    Ok(table.finish())
+}
+
+/// Every row, in the order in which they run.
+fn rows(quick: bool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, quick: bool, run: Box<dyn Fn() -> Outcome>| {
+        rows.push(Row { name: name.into(), packages: Vec::new(), quick, run });
+    };
+    let cargo_test = |words: &'static str| -> Box<dyn Fn() -> Outcome> {
+        Box::new(move || {
+            let run = Run::cargo().words("test --no-fail-fast").words(words);
+            let cases = std::env::var_os("PROPTEST_CASES").is_some();
+            test_run(&if quick && !cases { run.env("PROPTEST_CASES", "32") } else { run }.done())
+        })
+    };
+
+    row("host", true, cargo_test("--workspace"));
+    row("host, release", false, cargo_test("--workspace --release"));
+    row("features: alloc", true, cargo_test("-p greenlet --no-default-features --features alloc"));
+    row("features: none", true, cargo_test("-p greenlet --no-default-features"));
+
+    if example("abort").exists() {
+        let run = || program(Run::cargo().words("run --profile abort --example abort"));
+        row("panic = abort", false, Box::new(run));
+    }
+    for name in examples() {
+        let words = EXAMPLE_ARGUMENTS.iter().find(|(example, _)| *example == name);
+        let words = words.map_or("", |(_, arguments)| arguments);
+        let label = format!("example: {name} {words}");
+        let run = move || {
+            program(Run::cargo().words("run --release --example").arg(&name).arg("--").words(words))
+        };
+        row(label.trim_end(), false, Box::new(run));
+    }
+
+    for target in TARGETS.iter().filter(|target| target.triple != host() || !target.is_host()) {
+        rows.push(Row {
+            name: format!("cross {}", target.name),
+            packages: cross::packages(target),
+            quick: false,
+            run: Box::new(move || cross::outcome(target, target.cases)),
+        });
+    }
+    rows
+}
+
+/// A program that must end well and have something to say.
+fn program(run: Run) -> Outcome {
+    let done = run.done();
+    if !done.ok() {
+        Outcome::Failed(done.how())
+    } else if done.stdout.trim().is_empty() {
+        Outcome::Failed("printed nothing".into())
+    } else {
+        Outcome::Ok(1)
+    }
+}
+
+fn example(name: &str) -> std::path::PathBuf {
+    root().join("examples").join(name).with_extension("rs")
+}
+
+/// The names of the examples that are run as they are, sorted.
+fn examples() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(root().join("examples"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|path| path.file_stem().and_then(|s| Path::new(s).to_str().map(String::from)))
+        .filter(|name| !OWN_ROW.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rows_are_unique() {
+        let names: Vec<String> = rows(false).into_iter().map(|row| row.name).collect();
+        let mut unique = names.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len());
+    }
+}
