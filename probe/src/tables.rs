@@ -1,0 +1,73 @@
+//! Per target: which registers the ABI preserves, and where the assembly in `arch/` expects them in an
+//! image. The sources are named in the arch files of `greenlet`, which have the same lists.
+
+use crate::{Area, Image, Register};
+
+const fn at(name: &'static str, offset: usize, size: usize) -> Register {
+    let mask = if size == 4 { 0xffff_ffff } else { u64::MAX };
+    Register { name, offset, size, mask, fixed: 0, needs: 0 }
+}
+
+#[allow(dead_code, reason = "not every target has a control word")]
+const fn control(
+    name: &'static str,
+    offset: usize,
+    size: usize,
+    mask: u64,
+    fixed: u64,
+) -> Register {
+    Register { mask, fixed, ..at(name, offset, size) }
+}
+
+/// The callbacks that write all that a callee may write above its own frame; `None` where that is nothing.
+pub const AREA: Option<Area> = None;
+
+#[cfg(all(target_arch = "x86_64", not(windows)))]
+pub const REGISTERS: &[Register] = &[
+    at("rbx", 0, 8),
+    at("rbp", 8, 8),
+    at("r12", 16, 8),
+    at("r13", 24, 8),
+    at("r14", 32, 8),
+    at("r15", 40, 8),
+    // Denormals are zeros, the exception masks, rounding, flush to zero.
+    control("mxcsr", 48, 4, 0xffc0, 0),
+    // The exception masks, precision, rounding; bit 6 always reads as one.
+    control("x87 control word", 52, 4, 0x0f3f, 0x40),
+];
+
+#[cfg(target_arch = "aarch64")]
+pub const REGISTERS: &[Register] = &[
+    at("x19", 0, 8),
+    at("x20", 8, 8),
+    at("x21", 16, 8),
+    at("x22", 24, 8),
+    at("x23", 32, 8),
+    at("x24", 40, 8),
+    at("x25", 48, 8),
+    at("x26", 56, 8),
+    at("x27", 64, 8),
+    at("x28", 72, 8),
+    at("x29", 80, 8),
+    at("d8", 88, 8),
+    at("d9", 96, 8),
+    at("d10", 104, 8),
+    at("d11", 112, 8),
+    at("d12", 120, 8),
+    at("d13", 128, 8),
+    at("d14", 136, 8),
+    at("d15", 144, 8),
+    // Rounding, flush to zero, default NaN.
+    control("fpcr", 152, 8, 0x03c0_0000, 0),
+];
+
+const _: () = {
+    let mut i = 0;
+    while i < REGISTERS.len() {
+        let register = &REGISTERS[i];
+        assert!(register.size == 4 || register.size == 8);
+        assert!(register.offset % register.size == 0);
+        assert!(register.offset + register.size <= size_of::<Image>());
+        i += 1;
+    }
+};
