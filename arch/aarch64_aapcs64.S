@@ -19,21 +19,23 @@
              + 96   d8 to d15
              + 160  FPCR, unused                                               176 bytes in all
 
-   Return-address signing: x30 is kept as it came in. Frames go back to the same address, so what the caller
-   signed with its sp verifies; this function itself leaves by `ret` (a `br x30` is no landing
-   under BTI) without signing, since x30 of a suspended greenlet is data of the same kind as any
-   other word in its slice.                                                                        */
+   Return-address signing: x30 is signed with sp at the entry and checked with it before the return. Frames go back
+   to the same address, so what was signed there verifies there. Both instructions are hints,
+   which processors without the extension pass over; the first is also a landing pad under BTI.
+   The return is always `ret`: a `br x30` would need a landing pad at every caller.               */
 
 #if defined(__APPLE__)
 #define SYM(name) _##name
 #define HIDDEN(name) .private_extern _##name
 #define TYPE(name)
 #define SIZE(name)
+#define LOCAL(name) L##name
 #else
 #define SYM(name) name
 #define HIDDEN(name) .hidden name
 #define TYPE(name) .type name, %function
 #define SIZE(name) .size name, . - name
+#define LOCAL(name) .L##name
 #endif
 
         .text
@@ -47,7 +49,8 @@
         .p2align 4
 SYM(greenlet_switch):
         .cfi_startproc
-        hint    #34                     /* bti c */
+        hint    #25                     /* paciasp */
+        .cfi_negate_ra_state
         stp     x29, x30, [sp, #-176]!
         .cfi_def_cfa_offset 176
         .cfi_offset x29, -176
@@ -89,8 +92,9 @@ SYM(greenlet_switch):
         mov     x0, x2
         mov     x1, sp
         blr     x9                      /* target = save(ctx, start) */
-        cbz     x0, .Lresume            /* nothing has changed: return null */
+        cbz     x0, LOCAL(resume)       /* nothing has changed: return null */
 
+        mov     x29, xzr                /* walkers by frame pointer end here */
         .cfi_remember_state
         mov     sp, x0
         .cfi_undefined x30              /* above sp there may be another greenlet's bytes, or none */
@@ -113,13 +117,12 @@ SYM(greenlet_switch):
         .cfi_undefined d13
         .cfi_undefined d14
         .cfi_undefined d15
-        mov     x29, xzr
         mov     x1, x0
         mov     x0, x20
         blr     x19                     /* result = restore(ctx, target) */
         .cfi_restore_state
 
-.Lresume:
+LOCAL(resume):
         ldr     x9, [sp, #160]
         msr     fpcr, x9
         ldp     d14, d15, [sp, #144]
@@ -153,6 +156,8 @@ SYM(greenlet_switch):
         .cfi_restore d13
         .cfi_restore d14
         .cfi_restore d15
+        hint    #29                     /* autiasp */
+        .cfi_negate_ra_state
         ret
         .cfi_endproc
         SIZE(greenlet_switch)

@@ -8,7 +8,7 @@
 //!   this file, so no compiled function between the two keeps a register in the assembly's stead;
 //! - `engine`: through `raw::Thread`, on the native stack and on a separate one.
 
-use greenlet::raw::{Greenlet, Memory, Stack, Thread};
+use greenlet::raw::{Greenlet, HAS_JUMP_ENTRY, Memory, Stack, Thread};
 use greenlet_probe::{AREA, Callbacks, Image, probe};
 use proptest::prelude::*;
 use std::ffi::c_void;
@@ -26,6 +26,8 @@ struct Step {
     to: usize,
     depth: usize,
     inline: bool,
+    /// `save` says no (`assembly_alone`).
+    refused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -36,11 +38,8 @@ struct Program {
 }
 
 fn program() -> impl Strategy<Value = Program> {
-    let step = (0..=GREENLETS, 0..12usize, any::<bool>()).prop_map(|(to, depth, inline)| Step {
-        to,
-        depth,
-        inline,
-    });
+    let step = (0..=GREENLETS, 0..12usize, any::<bool>(), 0..8)
+        .prop_map(|(to, depth, inline, no)| Step { to, depth, inline, refused: no == 7 });
     (any::<bool>(), any::<u64>(), prop::collection::vec(step, 1..40))
         .prop_map(|(separate_stack, seed, steps)| Program { separate_stack, seed, steps })
 }
@@ -64,7 +63,7 @@ impl Script {
     fn next(&mut self) -> Step {
         let step = self.program.steps.get(self.at).cloned();
         self.at += 1;
-        step.unwrap_or(Step { to: 0, depth: 0, inline: false })
+        step.unwrap_or(Step { to: 0, depth: 0, inline: false, refused: false })
     }
 
     fn done(&self) -> bool {
@@ -137,6 +136,8 @@ mod alone {
         flows: Vec<Flow>,
         current: usize,
         target: usize,
+        /// The next `save` is to answer null.
+        refuse: bool,
         /// Where all greenlets begin: their stack stop. Main's start at its first switch, or a separate stack's top.
         stop: usize,
     }
@@ -147,6 +148,9 @@ mod alone {
         // where greenlets begin, and belongs to the one that is left.
         unsafe {
             let world = &mut *ctx.cast::<World>();
+            if world.refuse {
+                return ptr::null_mut();
+            }
             if world.stop == 0 {
                 world.stop = sp.expose_provenance();
             }
@@ -194,6 +198,7 @@ mod alone {
             let step = (*world).script.next();
             if step.to != (*world).current {
                 (*world).target = step.to;
+                (*world).refuse = step.refused;
                 deep(step.depth, ctx, switch);
             }
         }
@@ -203,7 +208,7 @@ mod alone {
         let world: *mut World = ctx.cast();
         // SAFETY: as in `step`. `greenlet_switch` gets a save and a restore that keep its contract.
         unsafe {
-            let who = (*world).current;
+            let (who, refused) = ((*world).current, (*world).refuse);
             let load = Image::random(|| (*world).script.word());
             let mut store = Image::zeroed();
             let (save, restore) = match AREA {
@@ -212,7 +217,8 @@ mod alone {
             };
             let arguments = [save as *mut c_void, restore as *mut c_void, ctx];
             let result = probe(&load, &mut store, greenlet_switch, arguments);
-            assert_eq!(result, ctx, "the result of restore");
+            let expected = if refused { ptr::null_mut() } else { ctx };
+            assert_eq!(result, expected, "the result of restore, or null if save said no");
             assert_eq!((*world).current, who, "somebody else came back");
             (*world).script.compare(who, &load, &store);
         }
@@ -227,6 +233,7 @@ mod alone {
             flows: (0..=GREENLETS).map(|_| Flow::default()).collect(),
             current: 0,
             target: 0,
+            refuse: false,
             stop: if program.separate_stack { top & !15 } else { 0 },
         });
         world.flows[0].begun = true;
@@ -288,7 +295,11 @@ mod engine {
         unsafe {
             let who = (*world).current;
             (*world).current = (*world).target;
-            let load = Image::random(|| (*world).script.word());
+            let mut load = Image::random(|| (*world).script.word());
+            if HAS_JUMP_ENTRY {
+                // That entry is for Rust code, whose control words are always these.
+                load = load.with_default_controls();
+            }
             let mut store = Image::zeroed();
             let function = if !(&(*world).greenlets)[(*world).target].is_active() {
                 start

@@ -55,6 +55,8 @@ pub struct Register {
     pub mask: u64,
     /// Other bits that must be set when it is loaded.
     pub fixed: u64,
+    /// A control word's value in Rust code, which may not change it; `None` for other registers.
+    pub default: Option<u64>,
     /// It is there only if the assembly has this feature (a bit of [`features`]); 0: always.
     pub needs: u32,
 }
@@ -118,6 +120,16 @@ impl Image {
             image.set(register, next() & register.mask | register.fixed);
         }
         image
+    }
+
+    /// The same, with the control words that Rust code runs with.
+    pub fn with_default_controls(mut self) -> Image {
+        for register in registers() {
+            if let Some(value) = register.default {
+                self.set(register, value);
+            }
+        }
+        self
     }
 
     /// The registers that differ between what was loaded (`self`) and what was stored.

@@ -5,7 +5,7 @@ use crate::{Area, Image, Register};
 
 const fn at(name: &'static str, offset: usize, size: usize) -> Register {
     let mask = if size == 4 { 0xffff_ffff } else { u64::MAX };
-    Register { name, offset, size, mask, fixed: 0, needs: 0 }
+    Register { name, offset, size, mask, fixed: 0, default: None, needs: 0 }
 }
 
 #[allow(dead_code, reason = "not every target has a control word")]
@@ -14,9 +14,9 @@ const fn control(
     offset: usize,
     size: usize,
     mask: u64,
-    fixed: u64,
+    default: u64,
 ) -> Register {
-    Register { mask, fixed, ..at(name, offset, size) }
+    Register { mask, fixed: default & !mask, default: Some(default), ..at(name, offset, size) }
 }
 
 /// The callbacks that write all that a callee may write above its own frame; `None` where that is nothing.
@@ -31,9 +31,9 @@ pub const REGISTERS: &[Register] = &[
     at("r14", 32, 8),
     at("r15", 40, 8),
     // Denormals are zeros, the exception masks, rounding, flush to zero.
-    control("mxcsr", 48, 4, 0xffc0, 0),
+    control("mxcsr", 48, 4, 0xffc0, 0x1f80),
     // The exception masks, precision, rounding; bit 6 always reads as one.
-    control("x87 control word", 52, 4, 0x0f3f, 0x40),
+    control("x87 control word", 52, 4, 0x0f3f, 0x037f),
 ];
 
 #[cfg(target_arch = "aarch64")]
@@ -66,7 +66,7 @@ const _: () = {
     while i < REGISTERS.len() {
         let register = &REGISTERS[i];
         assert!(register.size == 4 || register.size == 8);
-        assert!(register.offset % register.size == 0);
+        assert!(register.offset.is_multiple_of(register.size));
         assert!(register.offset + register.size <= size_of::<Image>());
         i += 1;
     }
