@@ -8,6 +8,8 @@ use std::env;
 /// The arch file for a target, or `None` where there is none yet.
 fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
     Some(match (arch, os) {
+        ("x86", "windows") => return None,
+        ("x86", _) => "x86_sysv.S",
         ("x86_64", "windows" | "uefi" | "cygwin") => return None,
         ("x86_64", _) => "x86_64_sysv.S",
         ("aarch64", "windows") => return None,
@@ -17,7 +19,7 @@ fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
 }
 
 /// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
-const SUPPORTED: &str = "x86-64 (System V ABI), AArch64 (AAPCS64)";
+const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI), AArch64 (AAPCS64)";
 
 /// The arch files that also have the entry that is inlined into its caller and resumes by a jump.
 const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];
@@ -25,6 +27,8 @@ const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];
 fn main() {
     let var = |name: &str| env::var(name).unwrap_or_default();
     let (target, arch) = (var("TARGET"), var("CARGO_CFG_TARGET_ARCH"));
+    let features = var("CARGO_CFG_TARGET_FEATURE");
+    let has = |feature: &str| features.split(',').any(|one| one == feature);
     println!("cargo::rustc-check-cfg=cfg(greenlet_jump_entry)");
     println!("cargo::rerun-if-changed=build.rs");
 
@@ -40,5 +44,9 @@ fn main() {
         println!("cargo::rustc-cfg=greenlet_jump_entry");
     }
     println!("cargo::rerun-if-changed=arch/{file}");
-    cc::Build::new().file(format!("arch/{file}")).compile("greenlet_arch");
+    let mut build = cc::Build::new();
+    if arch == "x86" && has("sse") {
+        build.flag_if_supported("-msse"); // the C compiler's own default is older than Rust's
+    }
+    build.file(format!("arch/{file}")).compile("greenlet_arch");
 }

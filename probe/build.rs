@@ -2,11 +2,16 @@
 
 use std::env;
 
+/// The probes on ABIs that let a callee write above its own frame: they have two more functions.
+const WITH_AREA: &[&str] = &["x86_sysv.S"];
+
 fn main() {
     let var = |name: &str| env::var(name).unwrap_or_default();
     let (arch, os) = (var("CARGO_CFG_TARGET_ARCH"), var("CARGO_CFG_TARGET_OS"));
+    let features = var("CARGO_CFG_TARGET_FEATURE");
     let file = match (arch.as_str(), os.as_str()) {
         ("x86_64", _) => "x86_64_sysv.S",
+        ("x86", _) => "x86_sysv.S",
         ("aarch64", _) => "aarch64_aapcs64.S",
         _ => {
             let target = var("TARGET");
@@ -14,7 +19,15 @@ fn main() {
             return;
         }
     };
+    println!("cargo::rustc-check-cfg=cfg(has_area)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=arch/{file}");
-    cc::Build::new().file(format!("arch/{file}")).compile("greenlet_probe");
+    if WITH_AREA.contains(&file) {
+        println!("cargo::rustc-cfg=has_area");
+    }
+    let mut build = cc::Build::new();
+    if arch == "x86" && features.split(',').any(|feature| feature == "sse") {
+        build.flag_if_supported("-msse");
+    }
+    build.file(format!("arch/{file}")).compile("greenlet_probe");
 }

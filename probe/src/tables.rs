@@ -2,6 +2,8 @@
 //! image. The sources are named in the arch files of `greenlet`, which have the same lists.
 
 use crate::{Area, Image, Register};
+#[cfg(has_area)]
+use core::ffi::c_void;
 
 const fn at(name: &'static str, offset: usize, size: usize) -> Register {
     let mask = if size == 4 { 0xffff_ffff } else { u64::MAX };
@@ -20,7 +22,17 @@ const fn control(
 }
 
 /// The callbacks that write all that a callee may write above its own frame; `None` where that is nothing.
+#[cfg(not(has_area))]
 pub const AREA: Option<Area> = None;
+#[cfg(has_area)]
+pub const AREA: Option<Area> =
+    Some(Area { save: greenlet_probe_save, restore: greenlet_probe_restore });
+
+#[cfg(has_area)]
+unsafe extern "C" {
+    fn greenlet_probe_save(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void;
+    fn greenlet_probe_restore(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void;
+}
 
 #[cfg(all(target_arch = "x86_64", not(windows)))]
 pub const REGISTERS: &[Register] = &[
@@ -34,6 +46,16 @@ pub const REGISTERS: &[Register] = &[
     control("mxcsr", 48, 4, 0xffc0, 0x1f80),
     // The exception masks, precision, rounding; bit 6 always reads as one.
     control("x87 control word", 52, 4, 0x0f3f, 0x037f),
+];
+
+#[cfg(target_arch = "x86")]
+pub const REGISTERS: &[Register] = &[
+    at("ebx", 0, 4),
+    at("esi", 4, 4),
+    at("edi", 8, 4),
+    at("ebp", 12, 4),
+    Register { needs: 1, ..control("mxcsr", 16, 4, 0xffc0, 0x1f80) },
+    control("x87 control word", 20, 4, 0x0f3f, 0x037f),
 ];
 
 #[cfg(target_arch = "aarch64")]
