@@ -8,9 +8,8 @@ use std::env;
 /// The arch file for a target, or `None` where there is none yet.
 fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
     Some(match (arch, os) {
-        ("x86", "windows") => return None,
-        ("x86", _) => "x86_sysv.S",
-        ("x86_64", "windows" | "uefi" | "cygwin") => return None,
+        ("x86", _) => "x86.S",
+        ("x86_64", "windows" | "uefi" | "cygwin") => "x86_64_windows.S",
         ("x86_64", _) => "x86_64_sysv.S",
         ("aarch64", "windows") => return None,
         ("aarch64", _) => "aarch64_aapcs64.S",
@@ -19,7 +18,7 @@ fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
 }
 
 /// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
-const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI), AArch64 (AAPCS64)";
+const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI, Windows), AArch64 (AAPCS64)";
 
 /// The arch files that also have the entry that is inlined into its caller and resumes by a jump.
 const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];

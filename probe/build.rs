@@ -3,15 +3,16 @@
 use std::env;
 
 /// The probes on ABIs that let a callee write above its own frame: they have two more functions.
-const WITH_AREA: &[&str] = &["x86_sysv.S"];
+const WITH_AREA: &[&str] = &["x86.S", "x86_64_windows.S"];
 
 fn main() {
     let var = |name: &str| env::var(name).unwrap_or_default();
     let (arch, os) = (var("CARGO_CFG_TARGET_ARCH"), var("CARGO_CFG_TARGET_OS"));
     let features = var("CARGO_CFG_TARGET_FEATURE");
     let file = match (arch.as_str(), os.as_str()) {
+        ("x86_64", "windows") => "x86_64_windows.S",
         ("x86_64", _) => "x86_64_sysv.S",
-        ("x86", _) => "x86_sysv.S",
+        ("x86", _) => "x86.S",
         ("aarch64", _) => "aarch64_aapcs64.S",
         _ => {
             let target = var("TARGET");

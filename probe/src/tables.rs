@@ -48,6 +48,40 @@ pub const REGISTERS: &[Register] = &[
     control("x87 control word", 52, 4, 0x0f3f, 0x037f),
 ];
 
+#[cfg(all(target_arch = "x86_64", windows))]
+pub const REGISTERS: &[Register] = &[
+    at("rbx", 0, 8),
+    at("rbp", 8, 8),
+    at("rdi", 16, 8),
+    at("rsi", 24, 8),
+    at("r12", 32, 8),
+    at("r13", 40, 8),
+    at("r14", 48, 8),
+    at("r15", 56, 8),
+    at("xmm6 low", 64, 8),
+    at("xmm6 high", 72, 8),
+    at("xmm7 low", 80, 8),
+    at("xmm7 high", 88, 8),
+    at("xmm8 low", 96, 8),
+    at("xmm8 high", 104, 8),
+    at("xmm9 low", 112, 8),
+    at("xmm9 high", 120, 8),
+    at("xmm10 low", 128, 8),
+    at("xmm10 high", 136, 8),
+    at("xmm11 low", 144, 8),
+    at("xmm11 high", 152, 8),
+    at("xmm12 low", 160, 8),
+    at("xmm12 high", 168, 8),
+    at("xmm13 low", 176, 8),
+    at("xmm13 high", 184, 8),
+    at("xmm14 low", 192, 8),
+    at("xmm14 high", 200, 8),
+    at("xmm15 low", 208, 8),
+    at("xmm15 high", 216, 8),
+    control("mxcsr", 224, 4, 0xffc0, 0x1f80),
+    control("x87 control word", 228, 4, 0x0f3f, 0x037f),
+];
+
 #[cfg(target_arch = "x86")]
 pub const REGISTERS: &[Register] = &[
     at("ebx", 0, 4),
@@ -56,6 +90,8 @@ pub const REGISTERS: &[Register] = &[
     at("ebp", 12, 4),
     Register { needs: 1, ..control("mxcsr", 16, 4, 0xffc0, 0x1f80) },
     control("x87 control word", 20, 4, 0x0f3f, 0x037f),
+    #[cfg(windows)]
+    at("fs:[0]", 24, 4),
 ];
 
 #[cfg(target_arch = "aarch64")]

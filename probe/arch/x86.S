@@ -1,7 +1,9 @@
 /* greenlet_probe and the area callbacks: see ../src/lib.rs. 32-bit x86: System V ABI, and cdecl on Windows.
 
    greenlet_probe's frame: esp + 0  the arguments a, b, c of f,  + 12 our MXCSR,  + 16 our x87 control
-   word,  + 28 edi, esi, ebx, ebp, return address,  + 48 load, + 52 store, + 56 f, + 60 a, b, c    */
+   word,  + 20 on Windows an entry of the list of exception handlers,  + 28 edi, esi, ebx, ebp, return
+   address,  + 48 load, + 52 store, + 56 f, + 60 a, b, c.
+   fs:[0] cannot have any value: stored is what was loaded, plus how far it is off.                */
 
 #if defined(_WIN32)
 #define SYM(name) _##name
@@ -39,6 +41,14 @@ SYM(greenlet_probe):
         ldmxcsr [ecx + 16]
 #endif
         fldcw   [ecx + 20]
+#if defined(_WIN32)
+        mov     ecx, fs:[0]
+        mov     [esp + 20], ecx
+        mov     ecx, [ecx + 4]
+        mov     [esp + 24], ecx
+        lea     ecx, [esp + 20]
+        mov     fs:[0], ecx
+#endif
         call    edx
 
         mov     ecx, [esp + 52]
@@ -52,6 +62,18 @@ SYM(greenlet_probe):
 #endif
         fnstcw  [ecx + 20]
         fldcw   [esp + 16]
+#if defined(_WIN32)
+        lea     edx, [esp + 20]
+        sub     edx, fs:[0]
+        neg     edx
+        push    eax
+        mov     eax, [esp + 4 + 48]
+        add     edx, [eax + 24]
+        mov     [ecx + 24], edx
+        pop     eax
+        mov     edx, [esp + 20]
+        mov     fs:[0], edx
+#endif
         add     esp, 28
         pop     edi
         pop     esi
