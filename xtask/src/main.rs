@@ -6,6 +6,7 @@
 
 mod apt;
 mod args;
+mod cfi;
 mod cross;
 mod lint;
 mod readme;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
 
   test [--install] [--quick] [--only PATTERN]   every test that this machine can run, one table at the end
   cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
+  cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let result = match command.as_str() {
         "test" => Args::parse(rest, &["--install", "--quick"], &["--only"]).and_then(test::command),
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
+        "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "readme" => Args::parse(rest, &["--check"], &[]).and_then(readme::command),
         "" | "help" | "-h" | "--help" => {

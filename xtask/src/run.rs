@@ -9,9 +9,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The repository's root.
+/// The repository's root: of the checkout in which `cargo xtask` was said, not of the one in which
+/// this program was compiled, should two checkouts share one target directory.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_path_buf()
+    let asked = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let asked = asked.filter(|directory| directory.ends_with("xtask"));
+    let xtask = asked.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    xtask.parent().expect("xtask lies in the root").to_path_buf()
 }
 
 /// A program about to be run, in the repository's root unless told otherwise.

@@ -1,11 +1,11 @@
 //! `cargo xtask test`: every test that this machine can run. To add a row, add it to `rows`.
 
-use crate::apt;
 use crate::args::Args;
 use crate::cross::{self, test_run};
 use crate::run::{Run, root};
 use crate::table::{Outcome, Table};
 use crate::targets::{TARGETS, host};
+use crate::{apt, cfi};
 use std::path::Path;
 
 /// One row: what it is called, what it needs, and how it is run.
@@ -86,6 +86,14 @@ fn rows(quick: bool) -> Vec<Row> {
         row(label.trim_end(), false, Box::new(run));
     }
 
+    for target in TARGETS.iter().filter(|target| cfi::can(target)) {
+        rows.push(Row {
+            name: format!("cfi {}", target.name),
+            packages: cfi::packages(target),
+            quick: false,
+            run: Box::new(move || cfi::outcome(target)),
+        });
+    }
     for target in TARGETS.iter().filter(|target| target.triple != host() || !target.is_host()) {
         rows.push(Row {
             name: format!("cross {}", target.name),
