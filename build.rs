@@ -6,11 +6,16 @@
 use std::env;
 
 /// The arch file for a target, or `None` where there is none yet.
-fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
+fn arch_file(target: &str, arch: &str, os: &str) -> Option<&'static str> {
     Some(match (arch, os) {
         ("x86", _) => "x86.S",
         ("x86_64", "windows" | "uefi" | "cygwin") => "x86_64_windows.S",
         ("x86_64", _) => "x86_64_sysv.S",
+        // Processors with nothing but the first Thumb instruction set.
+        ("arm", _) if target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base") => {
+            "arm_thumb1.S"
+        }
+        ("arm", _) => "arm_aapcs.S",
         ("aarch64", "windows") => return None,
         ("aarch64", _) => "aarch64_aapcs64.S",
         _ => return None,
@@ -18,7 +23,8 @@ fn arch_file(arch: &str, os: &str, _env: &str) -> Option<&'static str> {
 }
 
 /// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
-const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI, Windows), AArch64 (AAPCS64)";
+const SUPPORTED: &str =
+    "x86-64 and 32-bit x86 (System V ABI, Windows), ARM (AAPCS), AArch64 (AAPCS64)";
 
 /// The arch files that also have the entry that is inlined into its caller and resumes by a jump.
 const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];
@@ -31,8 +37,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(greenlet_jump_entry)");
     println!("cargo::rerun-if-changed=build.rs");
 
-    let Some(file) = arch_file(&arch, &var("CARGO_CFG_TARGET_OS"), &var("CARGO_CFG_TARGET_ENV"))
-    else {
+    let Some(file) = arch_file(&target, &arch, &var("CARGO_CFG_TARGET_OS")) else {
         println!(
             "cargo::error=greenlet has no arch file for the target `{target}`. Supported: {SUPPORTED}. \
              arch/README.md says how to add one."

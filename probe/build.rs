@@ -8,14 +8,18 @@ const WITH_AREA: &[&str] = &["x86.S", "x86_64_windows.S"];
 fn main() {
     let var = |name: &str| env::var(name).unwrap_or_default();
     let (arch, os) = (var("CARGO_CFG_TARGET_ARCH"), var("CARGO_CFG_TARGET_OS"));
+    let target = var("TARGET");
     let features = var("CARGO_CFG_TARGET_FEATURE");
     let file = match (arch.as_str(), os.as_str()) {
         ("x86_64", "windows") => "x86_64_windows.S",
         ("x86_64", _) => "x86_64_sysv.S",
         ("x86", _) => "x86.S",
         ("aarch64", _) => "aarch64_aapcs64.S",
+        ("arm", _) if target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base") => {
+            "arm_thumb1.S"
+        }
+        ("arm", _) => "arm_aapcs.S",
         _ => {
-            let target = var("TARGET");
             println!("cargo::error=greenlet-probe has no assembly for the target `{target}`");
             return;
         }

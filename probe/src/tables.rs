@@ -119,6 +119,28 @@ pub const REGISTERS: &[Register] = &[
     control("fpcr", 152, 8, 0x03c0_0000, 0),
 ];
 
+#[cfg(target_arch = "arm")]
+pub const REGISTERS: &[Register] = &[
+    at("r4", 0, 4),
+    at("r5", 4, 4),
+    at("r6", 8, 4),
+    at("r7", 12, 4),
+    at("r8", 16, 4),
+    at("r9", 20, 4),
+    at("r10", 24, 4),
+    at("r11", 28, 4),
+    Register { needs: 1, ..at("d8", 32, 8) },
+    Register { needs: 1, ..at("d9", 40, 8) },
+    Register { needs: 1, ..at("d10", 48, 8) },
+    Register { needs: 1, ..at("d11", 56, 8) },
+    Register { needs: 1, ..at("d12", 64, 8) },
+    Register { needs: 1, ..at("d13", 72, 8) },
+    Register { needs: 1, ..at("d14", 80, 8) },
+    Register { needs: 1, ..at("d15", 88, 8) },
+    // Half-precision format, default NaN, flush to zero, rounding.
+    Register { needs: 1, ..control("fpscr", 96, 4, 0x07c0_0000, 0) },
+];
+
 const _: () = {
     let mut i = 0;
     while i < REGISTERS.len() {
