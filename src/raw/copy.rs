@@ -1,39 +1,82 @@
-//! Copying stretches of a stack, whole words at a time.
+//! Copying stretches of a stack in line, without a call where they are short.
 
 use core::ptr;
 
-/// Up to this many bytes are copied word by word, in line. Measured (`benches/`): a call of `memcpy`
-/// costs more than it saves below this, and wide loads of words that were pushed a moment ago
-/// wait until the pushes have reached the cache.
-const INLINE: usize = 256;
+/// What is moved at a time: a vector register where every CPU of the target has one.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+type Chunk = core::arch::x86_64::__m128i;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+type Chunk = core::arch::aarch64::uint8x16_t;
+#[cfg(not(any(
+    all(target_arch = "x86_64", target_feature = "sse2"),
+    all(target_arch = "aarch64", target_feature = "neon")
+)))]
+type Chunk = usize;
 
-/// Copies `bytes` bytes, a multiple of two words, between areas that do not overlap.
+/// Above this many bytes `memcpy` is called. Measured on Zen 4: up to here the call, and its wide
+/// loads of words that were pushed a moment ago, cost more than they save.
+const INLINE: usize = 1024;
+
+/// Copies `bytes` bytes that the stack had at its lowest end, where the switch has just pushed its registers.
 ///
-/// Volatile, so that no compiler makes a call of `memcpy` out of the loop.
+/// A wide load of words whose stores are still under way has to wait for them, so the first four
+/// words go one at a time: 2.5 ns a switch on Zen 4.
 ///
 /// # Safety
 ///
-/// As for [`core::ptr::copy_nonoverlapping`]; both pointers are aligned for `usize`. The bytes may
-/// be anything, uninitialized included: nobody looks at them.
+/// As for [`chunks`].
 #[inline(always)]
-pub(super) unsafe fn words(from: *const u8, to: *mut u8, bytes: usize) {
-    const STEP: usize = 2 * size_of::<usize>();
-    debug_assert!(bytes.is_multiple_of(size_of::<usize>()));
-    if bytes > INLINE || !bytes.is_multiple_of(STEP) {
+pub(super) unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
+    const FRESH: usize = 4 * size_of::<usize>();
+    // SAFETY: the caller's promise; nothing beyond `bytes` is touched.
+    unsafe {
+        if bytes < FRESH || size_of::<Chunk>() == size_of::<usize>() {
+            return chunks(from, to, bytes);
+        }
+        let (words, room) = (from.cast::<usize>(), to.cast::<usize>());
+        let (a, b) = (words.read_volatile(), words.add(1).read_volatile());
+        let (c, d) = (words.add(2).read_volatile(), words.add(3).read_volatile());
+        room.write_volatile(a);
+        room.add(1).write_volatile(b);
+        room.add(2).write_volatile(c);
+        room.add(3).write_volatile(d);
+        chunks(from.add(FRESH), to.add(FRESH), bytes - FRESH);
+    }
+}
+
+/// Copies `bytes` bytes between areas that do not overlap.
+///
+/// Volatile, so that no compiler makes a call of `memcpy` out of the loop, and so that it may be
+/// bytes that nobody has initialized: they are moved, not looked at.
+///
+/// # Safety
+///
+/// As for [`core::ptr::copy_nonoverlapping`]; `bytes`, `from` and `to` are multiples of the word size,
+/// and on targets with a vector [`Chunk`] `bytes` and the stack's address are multiples of 16.
+#[inline(always)]
+pub(super) unsafe fn chunks(from: *const u8, to: *mut u8, bytes: usize) {
+    const CHUNK: usize = size_of::<Chunk>();
+    debug_assert!(bytes.is_multiple_of(CHUNK));
+    if bytes > INLINE {
         // SAFETY: the caller's promise.
         unsafe { ptr::copy_nonoverlapping(from, to, bytes) };
         return;
     }
     let mut at = 0;
-    while at < bytes {
-        // SAFETY: `at` stays below `bytes`, a multiple of `STEP`; both pointers are aligned for words.
+    while at + 2 * CHUNK <= bytes {
+        // SAFETY: both chunks end at or below `bytes`.
         unsafe {
-            let from = from.add(at).cast::<usize>();
-            let to = to.add(at).cast::<usize>();
+            let (from, to) = (from.add(at).cast::<Chunk>(), to.add(at).cast::<Chunk>());
             let (low, high) = (from.read_volatile(), from.add(1).read_volatile());
             to.write_volatile(low);
             to.add(1).write_volatile(high);
         }
-        at += STEP;
+        at += 2 * CHUNK;
+    }
+    if at < bytes {
+        // SAFETY: one chunk is left.
+        unsafe {
+            to.add(at).cast::<Chunk>().write_volatile(from.add(at).cast::<Chunk>().read_volatile());
+        }
     }
 }

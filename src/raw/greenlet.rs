@@ -138,11 +138,29 @@ impl Greenlet {
         true
     }
 
-    /// Makes sure that the buffer takes the bytes from `start` up to `end`. Changes nothing but the buffer's size.
+    /// Whether the buffer takes `need` bytes as it is, and is not far too large for them.
     #[inline(always)]
+    pub(super) fn fits(&self, need: usize) -> bool {
+        need <= self.capacity && need >= self.capacity / 4
+    }
+
+    /// Saves the whole stretch, of which nothing was saved.
+    ///
+    /// # Safety
+    ///
+    /// All `need` bytes are in place, and the buffer [`fits`](Self::fits) them.
+    #[inline(always)]
+    pub(super) unsafe fn save_whole(&mut self, need: usize) {
+        // SAFETY: the buffer is large enough; stack and buffer do not overlap.
+        unsafe { copy::fresh(ptr::with_exposed_provenance(self.start), self.buffer, need) };
+        self.saved = need;
+        self.lean = 0;
+    }
+
+    /// Makes sure that the buffer takes the bytes from `start` up to `end`. Changes nothing but the buffer's size.
     pub(super) fn reserve(&mut self, end: usize, memory: &Memory) -> bool {
-        let need = end.wrapping_sub(self.start);
-        if need <= self.capacity && need >= self.capacity / 4 {
+        let need = end - self.start;
+        if self.fits(need) {
             self.lean = 0;
             return true;
         }
@@ -194,7 +212,7 @@ impl Greenlet {
         if from < end {
             // SAFETY: `reserve` made the buffer large enough; stack and buffer do not overlap.
             unsafe {
-                copy::words(
+                copy::chunks(
                     ptr::with_exposed_provenance(from),
                     self.buffer.add(self.saved),
                     end - from,
@@ -214,7 +232,7 @@ impl Greenlet {
         if self.saved != 0 {
             // SAFETY: the stretch is free to be written; the buffer holds `saved` bytes of it.
             unsafe {
-                copy::words(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
+                copy::chunks(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
             }
             self.saved = 0;
         }

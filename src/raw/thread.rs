@@ -460,38 +460,100 @@ impl Thread {
 }
 
 /// Makes room for the target: on the old stack, called by the assembly with the stack start of the one that is left.
-///
-/// First every buffer is made large enough, then the bytes are copied, so that running out of
-/// memory leaves everything as it was.
 unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     let start = sp.expose_provenance();
-    // SAFETY: the operation that called the assembly has checked the greenlets, all that are linked are valid, and
-    // those linked below the target's stop have their bytes in place except the saved ones.
+    // SAFETY: the operation that called the assembly has checked the greenlets, and all that are linked are valid.
     unsafe {
         let (current, target) = ((*this).current, (*this).target);
-        let stack = (*target).stack;
         (*current).start = start;
+        if !T::FINISH && !T::START && (hand_over(this, current, target) || make_room(this, target))
+        {
+            (*this).current = target;
+            return ptr::with_exposed_provenance_mut((*target).start);
+        }
+        if !T::FINISH && !T::START {
+            return ptr::null_mut();
+        }
 
-        // Who may have bytes in the way. The running one is always the lowest on its own stack.
+        let stack = (*target).stack;
         let same = (*current).stack == stack;
-        let lowest = if T::FINISH && same { (*current).next } else { (*stack).head };
+        let (old_stop, above) = ((*target).stop, (*current).next);
+        if T::START {
+            (*target).stop = match (same, T::FINISH) {
+                (false, _) => (*stack).top,
+                (true, false) => start,
+                (true, true) => (*current).stop,
+            };
+        }
+        if T::FINISH {
+            (*(*current).stack).head = above;
+        }
+        if !make_room(this, target) {
+            (*(*current).stack).head = current;
+            (*target).stop = old_stop;
+            return ptr::null_mut();
+        }
+        if T::FINISH {
+            (*current).reset(&(*this).memory);
+        }
+        (*this).current = target;
+        ptr::with_exposed_provenance_mut(if T::START { (*target).stop } else { (*target).start })
+    }
+}
 
-        let stop = if !T::START {
-            (*target).stop
-        } else if !same {
-            (*stack).top
-        } else if T::FINISH {
-            (*current).stop
-        } else {
-            start
-        };
+/// The common switch, without a loop: both on one stack, the running one lies wholly below the target's stop, nobody
+/// else has anything there that is not safe, and the buffer fits. False, and nothing done, otherwise.
+///
+/// # Safety
+///
+/// As for [`make_room`].
+#[inline(always)]
+unsafe fn hand_over(this: *mut Thread, current: *mut Greenlet, target: *mut Greenlet) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (stack, stop, next) = ((*target).stack, (*target).stop, (*current).next);
+        let need = (*current).stop - (*current).start;
+        if (*current).stack != stack
+            || (*current).stop > stop
+            || !(*current).fits(need)
+            || !(next.is_null()
+                || next == target
+                || ((*next).stop > stop && (*next).start + (*next).saved >= stop))
+        {
+            return false;
+        }
+        (*current).save_whole(need);
+        (*current).next = ptr::null_mut();
+        if next != target {
+            (*target).next = next;
+        }
+        (*stack).head = target;
+        let _ = this;
+        true
+    }
+}
 
-        let mut other = lowest;
+/// Saves what lies below the target's stop and belongs to others, and makes the target the head of its stack.
+/// False, and nothing changed, if there is no memory.
+///
+/// First every buffer is made large enough, then the bytes are copied, so that running out of
+/// memory leaves everything as it was.
+///
+/// # Safety
+///
+/// Stack and stop of the target are set; all that are linked on the stack are valid; the running one has its start set.
+#[cold]
+#[inline(never)]
+unsafe fn make_room(this: *mut Thread, target: *mut Greenlet) -> bool {
+    // SAFETY: the caller's promise; of those that are linked, the bytes that are not saved are in place.
+    unsafe {
+        let (stack, stop) = ((*target).stack, (*target).stop);
+        let mut other = (*stack).head;
         while !other.is_null() && other != target {
-            let end = if (*other).stop < stop { (*other).stop } else { stop };
+            let end = (*other).stop.min(stop);
             if (*other).start + (*other).saved < end && !(*other).reserve(end, &(*this).memory) {
-                return ptr::null_mut();
+                return false;
             }
             if (*other).stop > stop {
                 break;
@@ -499,33 +561,22 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
             other = (*other).next;
         }
 
-        let mut other = lowest;
+        let mut other = (*stack).head;
         while !other.is_null() && other != target {
+            (*other).save_up_to((*other).stop.min(stop));
             if (*other).stop > stop {
-                (*other).save_up_to(stop);
                 break;
             }
-            (*other).save_up_to((*other).stop);
             let next = (*other).next;
             (*other).next = ptr::null_mut();
             other = next;
         }
 
-        if T::FINISH {
-            if !same {
-                (*(*current).stack).head = (*current).next;
-            }
-            (*current).reset(&(*this).memory);
-        }
-        if T::START {
-            (*target).stop = stop;
-        }
         if other != target {
             (*target).next = other;
         }
         (*stack).head = target;
-        (*this).current = target;
-        ptr::with_exposed_provenance_mut(if T::START { stop } else { (*target).start })
+        true
     }
 }
 

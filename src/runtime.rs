@@ -1,0 +1,184 @@
+//! What a thread has: the engine's state, its main greenlet, its separate stack, the value in transit, the trace hook.
+
+use crate::error::{OutOfMemory, Payload};
+use crate::object::{Core, Stage};
+use crate::raw;
+use crate::stack::{DEFAULT_SIZE, Mapping};
+use crate::switch;
+use crate::trace::Hook;
+use crate::transit::Transit;
+use alloc::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use alloc::vec::Vec;
+use core::cell::{Cell, UnsafeCell};
+use core::ptr;
+
+/// Something has to be looked at after a switch: a bit each.
+pub(crate) const THROWN: u8 = 1;
+pub(crate) const TRACED: u8 = 2;
+
+/// The state of one thread. It lives as long as the thread or anything that refers to it: main's count is its own.
+#[repr(C)]
+pub(crate) struct Runtime {
+    pub(crate) thread: UnsafeCell<raw::Thread>,
+    /// Counted by every handle to it, every child, and the thread.
+    pub(crate) main: Core,
+    /// The one that has just been left. It holds the count that it had for running.
+    pub(crate) origin: Cell<*const Core>,
+    /// `THROWN`, `TRACED`.
+    pub(crate) attention: Cell<u8>,
+    /// The trace hook is running.
+    pub(crate) tracing: Cell<bool>,
+    pub(crate) transit: Transit,
+    /// What is being thrown into the one that is switched to.
+    pub(crate) thrown: Cell<Option<Payload>>,
+    pub(crate) hook: Cell<Option<Hook>>,
+    /// Since the hook was taken out to be called, another was set.
+    pub(crate) hook_changed: Cell<bool>,
+    /// The list of the greenlets that have begun and not finished, main not among them.
+    pub(crate) active: Cell<*const Core>,
+    stack: UnsafeCell<raw::Stack>,
+    mapping: Cell<Option<Mapping>>,
+    pub(crate) stack_size: Cell<usize>,
+}
+
+impl Runtime {
+    fn create() -> *const Runtime {
+        let layout = Layout::new::<Runtime>();
+        // SAFETY: the layout is not empty; the block is written before it is used.
+        unsafe {
+            let this: *mut Runtime = alloc(layout).cast();
+            if this.is_null() {
+                handle_alloc_error(layout);
+            }
+            this.write(Runtime {
+                thread: UnsafeCell::new(raw::Thread::new(raw::Memory::GLOBAL)),
+                main: Core::main(this),
+                origin: Cell::new(ptr::null()),
+                attention: Cell::new(0),
+                tracing: Cell::new(false),
+                transit: Transit::new(),
+                thrown: Cell::new(None),
+                hook: Cell::new(None),
+                hook_changed: Cell::new(false),
+                active: Cell::new(ptr::null()),
+                stack: UnsafeCell::new(raw::Stack::new()),
+                mapping: Cell::new(None),
+                stack_size: Cell::new(DEFAULT_SIZE),
+            });
+            (*this).main.count.set(2); // the thread's, and one for running
+            raw::Thread::attach((*this).thread.get(), (*this).main.raw());
+            this
+        }
+    }
+
+    /// Frees the thread's state. The thread has ended, and so have all its greenlets.
+    ///
+    /// # Safety
+    ///
+    /// Nothing refers to it any more.
+    pub(crate) unsafe fn free(this: *const Runtime) {
+        // SAFETY: the caller's promise; it was allocated with this layout.
+        unsafe {
+            ptr::drop_in_place(this.cast_mut());
+            dealloc(this.cast_mut().cast(), Layout::new::<Runtime>());
+        }
+    }
+
+    /// The greenlet that runs.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> *const Core {
+        // SAFETY: attached; the engine's records are the first fields of cores.
+        unsafe { raw::Thread::current(self.thread.get()).cast_const().cast() }
+    }
+
+    /// The separate stack, mapped at the first call.
+    pub(crate) fn stack(&self) -> Result<*mut raw::Stack, OutOfMemory> {
+        let stack = self.stack.get();
+        // SAFETY: only this thread looks at it, and nobody keeps a reference.
+        unsafe {
+            if (*stack).bounds().1 == 0 {
+                let mapping = Mapping::new(self.stack_size.get())?;
+                (*stack).attach(self.thread.get(), mapping.bottom(), mapping.len());
+                self.mapping.set(Some(mapping));
+            }
+        }
+        Ok(stack)
+    }
+
+    /// Whether the separate stack has been made.
+    pub(crate) fn has_stack(&self) -> bool {
+        // SAFETY: as in `stack`.
+        unsafe { (*self.stack.get()).bounds().1 != 0 }
+    }
+
+    /// Sets or clears a bit of `attention`.
+    pub(crate) fn attend(&self, bit: u8, on: bool) {
+        let bits = self.attention.get();
+        self.attention.set(if on { bits | bit } else { bits & !bit });
+    }
+
+    /// The calling thread's state.
+    ///
+    /// # Panics
+    ///
+    /// When the thread is ending and its state is gone.
+    #[inline(always)]
+    pub(crate) fn of_this_thread() -> *const Runtime {
+        let this = RUNTIME.get();
+        if this.is_null() { Self::of_new_thread() } else { this }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_new_thread() -> *const Runtime {
+        let made = ENDING.try_with(|ending| {
+            let this = Self::create();
+            ending.0.set(this);
+            RUNTIME.set(this);
+            this
+        });
+        made.expect("greenlet: the thread is ending, and its greenlets have ended")
+    }
+}
+
+std::thread_local! {
+    static RUNTIME: Cell<*const Runtime> = const { Cell::new(ptr::null()) };
+    static ENDING: Ending = const { Ending(Cell::new(ptr::null())) };
+}
+
+/// Its destructor runs when the thread ends.
+struct Ending(Cell<*const Runtime>);
+
+impl Drop for Ending {
+    /// Kills what is still suspended, so that its destructors run, and lets go of the state. A greenlet that refuses to die,
+    /// or is held by a handle that nobody drops, is left as it is.
+    fn drop(&mut self) {
+        let this = self.0.get();
+        if this.is_null() {
+            return;
+        }
+        // SAFETY: the state is held by the count that is given back at the end; what is in the list is valid.
+        unsafe {
+            let mut cores = Vec::new();
+            let mut core = (*this).active.get();
+            while !core.is_null() {
+                (*core).hold();
+                cores.push(core);
+                core = (*core).next.get();
+            }
+            for core in cores {
+                if (*core).stage.get() == Stage::Active && core != (*this).current() {
+                    switch::kill_dropped(core);
+                }
+                Core::release(core);
+            }
+            RUNTIME.set(ptr::null());
+            if (*this).current() == &raw const (*this).main {
+                // The count for running, too: the thread will not come back.
+                let main = &(*this).main;
+                main.count.set(main.count.get() - 1);
+                Core::release(main);
+            }
+        }
+    }
+}

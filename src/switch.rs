@@ -1,0 +1,559 @@
+//! Leaving one greenlet and arriving in another: values, payloads, parents, and the end of a greenlet.
+//!
+//! The one rule that keeps types apart: a greenlet that leaves says in `awaits` what it will take out of the transit
+//! when it is back, and nobody puts anything else in.
+
+use crate::error::{Killed, OutOfMemory, Payload, Refused, SwitchError, WrongResult};
+use crate::object::{Core, Stage};
+use crate::raw;
+use crate::runtime::{Runtime, THROWN, TRACED};
+use crate::trace::{self, EventKind};
+use crate::typeinfo::TypeInfo;
+use crate::unwind;
+use alloc::boxed::Box;
+use core::any::Any;
+use core::ffi::c_void;
+use core::ptr;
+
+/// What somebody who kills waits for. Nobody outside can make one.
+struct Ended;
+
+/// Sends `value` to `target`, and waits for an `Out` from whoever switches back.
+///
+/// # Safety
+///
+/// `target` is valid, and of this thread.
+#[inline]
+pub(crate) unsafe fn send<In: 'static, Out: 'static>(
+    target: *const Core,
+    value: In,
+) -> Result<Out, SwitchError<In>> {
+    // SAFETY: `target` is valid and keeps its runtime; the running greenlet is held for running. The value is put in for a
+    // receiver of its type, and taken out as the type that was left in `awaits`.
+    unsafe {
+        let runtime = (*target).runtime;
+        match (*target).awaits.get() {
+            Some(expected) if expected.is::<In>() => {}
+            _ => return send_elsewhere(target, value),
+        }
+        if unwind::panicking() || (*runtime).tracing.get() {
+            return Err(SwitchError::Refused(why_not(&*runtime), value));
+        }
+        if let Err((OutOfMemory, value)) = (*runtime).transit.put(value) {
+            return Err(SwitchError::Refused(Refused::OutOfMemory, value));
+        }
+        let current = (*runtime).current();
+        (*current).awaits.set(Some(TypeInfo::of::<Out>()));
+        let waiting = (*target).awaits.replace(None);
+        (*target).hold();
+        (*runtime).origin.set(current);
+        let went = if (*target).stage.get() == Stage::New {
+            start(&*runtime, target)
+        } else {
+            // `raw` of a valid core, and the thread that both belong to.
+            raw::Thread::switch_inline((*runtime).thread.get(), (*target).raw(), ptr::null_mut())
+                .is_ok()
+        };
+        if !went {
+            (*current).awaits.set(None);
+            (*target).awaits.set(waiting);
+            Core::release(target);
+            return Err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()));
+        }
+        arrive(runtime, current).map_err(SwitchError::Thrown)
+    }
+}
+
+/// Begins a greenlet on the separate stack. False, and nothing done, if there is no memory.
+///
+/// # Safety
+///
+/// `target` has not begun and is held for running.
+#[inline(never)]
+unsafe fn start(runtime: &Runtime, target: *const Core) -> bool {
+    let Ok(stack) = runtime.stack() else { return false };
+    // SAFETY: the creator of the greenlet has promised what `raw::Thread::start` asks for.
+    unsafe {
+        let core = &*target;
+        core.stage.set(Stage::Active);
+        Core::link(target);
+        let word = target.cast_mut().cast();
+        let started =
+            raw::Thread::start(runtime.thread.get(), core.raw(), stack, core.body(), word);
+        if started.is_err() {
+            Core::unlink(target);
+            core.stage.set(Stage::New);
+        }
+        started.is_ok()
+    }
+}
+
+/// A switch that is not the plain one: to the running greenlet, or one that must be refused.
+#[cold]
+#[inline(never)]
+unsafe fn send_elsewhere<In: 'static, Out: 'static>(
+    target: *const Core,
+    value: In,
+) -> Result<Out, SwitchError<In>> {
+    // SAFETY: `target` is valid.
+    let core = unsafe { &*target };
+    // SAFETY: a valid core's runtime is.
+    let runtime = unsafe { &*core.runtime };
+    let sent = core::any::type_name::<In>();
+    let why = if core.stage.get() == Stage::Finished {
+        Refused::Finished
+    } else if target == runtime.current() {
+        let mut value = Some(value);
+        if let Some(same) = (&mut value as &mut dyn Any).downcast_mut::<Option<Out>>() {
+            return Ok(same.take().unwrap());
+        }
+        let expected = core::any::type_name::<Out>();
+        return Err(SwitchError::Refused(Refused::WrongType { expected, sent }, value.unwrap()));
+    } else {
+        let expected = core.awaits.get().map_or("nothing", TypeInfo::name);
+        Refused::WrongType { expected, sent }
+    };
+    Err(SwitchError::Refused(why, value))
+}
+
+/// Why this thread cannot switch now.
+#[cold]
+fn why_not(runtime: &Runtime) -> Refused {
+    if runtime.tracing.get() { Refused::Tracing } else { Refused::Unwinding }
+}
+
+/// Somebody has switched to `me`: takes what was sent, and does what the one that was left could not do for itself.
+///
+/// # Safety
+///
+/// `me` runs, and `Out` is the type that it awaited.
+#[inline(always)]
+unsafe fn arrive<Out: 'static>(runtime: *const Runtime, me: *const Core) -> Result<Out, Payload> {
+    // SAFETY: the rule of this file; `origin` held a count for running.
+    unsafe {
+        let runtime = &*runtime;
+        if runtime.attention.get() != 0 {
+            return arrive_slowly(runtime, me);
+        }
+        let value = runtime.transit.take();
+        Core::release(runtime.origin.get());
+        Ok(value)
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Result<Out, Payload> {
+    // SAFETY: as in `arrive`: either something was thrown, or a value was put in.
+    unsafe {
+        let thrown = runtime.thrown.take();
+        runtime.attend(THROWN, false);
+        let kind = if thrown.is_some() { EventKind::Throw } else { EventKind::Switch };
+        let received = match thrown {
+            Some(payload) => Err(payload),
+            None => Ok(runtime.transit.take()),
+        };
+        let origin = Held(runtime.origin.get());
+        if runtime.attention.get() & TRACED != 0 {
+            trace::call(runtime, kind, origin.0, me);
+        }
+        drop(origin);
+        received
+    }
+}
+
+/// A count that is given back however its scope is left.
+struct Held(*const Core);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: whoever makes one hands over a count.
+        unsafe { Core::release(self.0) };
+    }
+}
+
+/// Where a greenlet begins: runs the closure with the first value, and then goes to the parent for ever.
+///
+/// # Safety
+///
+/// Called by the engine, with a core of these types that has been started.
+pub(crate) unsafe extern "C" fn run<F, In, Out>(word: *mut c_void) -> !
+where
+    F: FnOnce(In) -> Out + 'static,
+    In: 'static,
+    Out: 'static,
+{
+    let me: *const Core = word.cast_const().cast();
+    // SAFETY: the closure is an `F` and has not run; an `In` was sent, since that is what a new greenlet awaits.
+    unsafe {
+        let outcome = unwind::catch(|| {
+            let closure = Core::take_closure::<F>(me);
+            match arrive::<In>((*me).runtime, me) {
+                Ok(value) => closure(value),
+                Err(payload) => unwind::resume(payload),
+            }
+        });
+        end(me, outcome)
+    }
+}
+
+/// The end of a greenlet: its result, or the payload that unwound it, goes to whom it belongs to.
+///
+/// # Safety
+///
+/// `me` runs, and nothing in its frames below needs to be dropped.
+#[inline(never)]
+unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> ! {
+    // SAFETY: `me` is held for running until its successor has arrived.
+    unsafe {
+        let runtime = &*(*me).runtime;
+        let killer = (*me).killer.replace(ptr::null());
+        let target = match settle(runtime, me, killer, outcome) {
+            Ok(target) => target,
+            Err((first, payload)) => first_that_can_take(runtime, first, payload),
+        };
+        // From here on something is in transit or thrown: no code of the user's may run.
+        (*target).hold();
+        Core::finish(me);
+        if killer.is_null() {
+            // What this can free has finished: the nearest ancestor that has not is the target, or below it.
+            Core::unparent(me);
+        } else {
+            Core::release_later(killer); // it does the same for us
+        }
+        (*target).awaits.set(None);
+        runtime.origin.set(me);
+        leave(runtime, target)
+    }
+}
+
+/// Puts the result where the target will find it, or says who is to be thrown what. The target is an ancestor that
+/// waits, or one that is begun by the result, or the killer.
+unsafe fn settle<Out: 'static>(
+    runtime: &Runtime,
+    me: *const Core,
+    killer: *const Core,
+    outcome: Result<Out, Payload>,
+) -> Result<*const Core, (*const Core, Payload)> {
+    // SAFETY: parents are held by their children, the killer by `me`'s count of it.
+    unsafe {
+        let waits = |core: *const Core| (*core).awaits.get();
+        let is_awaited = || !killer.is_null() && waits(killer).is_some_and(|t| t.is::<Ended>());
+        let mut outcome = outcome;
+        if is_awaited() && outcome.as_ref().err().is_none_or(|payload| payload.is::<Killed>()) {
+            // A result of one that caught its end, or the payload of its end. Dropping it may panic, or even switch.
+            outcome = match unwind::catch(|| drop(outcome)) {
+                Err(payload) => Err(payload),
+                Ok(()) if is_awaited() => {
+                    let _ = runtime.transit.put(Ended);
+                    return Ok(killer);
+                }
+                Ok(()) => Err(Box::new(Killed(()))),
+            };
+        }
+        if is_awaited() {
+            return outcome.map(|_| killer).map_err(|payload| (killer, payload));
+        }
+        let parent = living((*me).parent.get());
+        let value = match outcome {
+            Ok(value) => value,
+            Err(payload) => return Err((parent, payload)),
+        };
+        let expected = waits(parent);
+        if !expected.is_some_and(|t| t.is::<Out>()) {
+            let expected = expected.map_or("nothing", TypeInfo::name);
+            let returned = core::any::type_name::<Out>();
+            let payload = match unwind::catch(|| drop(value)) {
+                Ok(()) => boxed(WrongResult { expected, returned }),
+                Err(payload) => payload,
+            };
+            return Err((parent, payload));
+        }
+        match runtime.transit.put(value) {
+            Ok(()) => Ok(parent),
+            Err((OutOfMemory, value)) => {
+                let _ = unwind::catch(|| drop(value));
+                Err((parent, Box::new(OutOfMemory)))
+            }
+        }
+    }
+}
+
+/// A payload, or, where there is no memory for it, the one that needs none.
+fn boxed<T: Any + Send>(value: T) -> Payload {
+    // SAFETY: the layout is that of a `T`, which is written before the box is made.
+    unsafe {
+        let layout = alloc::alloc::Layout::new::<T>();
+        if layout.size() == 0 {
+            return Box::new(value);
+        }
+        let block: *mut T = alloc::alloc::alloc(layout).cast();
+        if block.is_null() {
+            return Box::new(OutOfMemory);
+        }
+        block.write(value);
+        Box::from_raw(block)
+    }
+}
+
+/// The nearest of `core` and its ancestors that has not finished.
+unsafe fn living(mut core: *const Core) -> *const Core {
+    // SAFETY: parents are held by their children; main never finishes.
+    unsafe {
+        while (*core).stage.get() == Stage::Finished {
+            core = (*core).parent.get();
+        }
+        core
+    }
+}
+
+/// Notes `payload` as thrown for `core`, or for the nearest living ancestor that has begun: one that has not is finished
+/// by it without having run.
+unsafe fn first_that_can_take(
+    runtime: &Runtime,
+    core: *const Core,
+    mut payload: Payload,
+) -> *const Core {
+    // SAFETY: parents are held by their children.
+    unsafe {
+        let mut core = living(core);
+        while (*core).stage.get() == Stage::New {
+            if let Err(another) = unwind::catch(|| Core::finish(core)) {
+                payload = another;
+            }
+            core = living(core);
+        }
+        runtime.thrown.set(Some(payload));
+        runtime.attend(THROWN, true);
+        core
+    }
+}
+
+/// The last switch of a greenlet. It must not fail, so when there is no memory to save those who
+/// are in the way, the error goes to an ancestor that can be reached without any: main always can.
+///
+/// # Safety
+///
+/// The running greenlet is finished; `target` is held for running, and what it waits for is in transit or thrown.
+unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let thread = runtime.thread.get();
+        loop {
+            if (*target).stage.get() == Stage::New {
+                if let Ok(stack) = runtime.stack() {
+                    (*target).stage.set(Stage::Active);
+                    Core::link(target);
+                    let word = target.cast_mut().cast();
+                    let (raw, body) = ((*target).raw(), (*target).body());
+                    raw::Thread::finish_and_start(thread, raw, stack, body, word);
+                }
+            } else {
+                raw::Thread::finish(thread, (*target).raw(), ptr::null_mut());
+            }
+            // Refused for want of memory. What was sent to the target is lost, what was thrown is not.
+            let mut next = (*target).parent.get();
+            while !next.is_null()
+                && ((*next).stage.get() != Stage::Active
+                    || !raw::Thread::needs_no_memory(thread, (*next).raw()))
+            {
+                next = (*next).parent.get();
+            }
+            if next.is_null() {
+                next = &raw const runtime.main;
+            }
+            (*next).hold();
+            Core::release_later(target);
+            let payload = runtime.thrown.take().unwrap_or_else(|| Box::new(OutOfMemory));
+            runtime.thrown.set(Some(payload));
+            runtime.attend(THROWN, true);
+            (*next).awaits.set(None);
+            target = next;
+        }
+    }
+}
+
+/// Throws `payload` into `target`, and waits for an `Out` from whoever switches back.
+///
+/// # Safety
+///
+/// `target` is valid, and of this thread.
+pub(crate) unsafe fn throw<Out: 'static>(
+    target: *const Core,
+    payload: Payload,
+) -> Result<Out, SwitchError<Payload>> {
+    // SAFETY: `target` is valid, and so are its runtime and its ancestors.
+    unsafe {
+        let core = &*target;
+        let runtime = &*core.runtime;
+        let refused = if unwind::panicking() || runtime.tracing.get() {
+            Some(why_not(runtime))
+        } else if core.stage.get() == Stage::Finished {
+            Some(Refused::Finished)
+        } else if core.is_main() {
+            Some(Refused::Main)
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            return Err(SwitchError::Refused(why, payload));
+        }
+        let current = runtime.current();
+        if target == current {
+            return Err(SwitchError::Thrown(payload));
+        }
+        // One that has not begun ends here, and its parent has the payload.
+        core.hold();
+        let held = Held(target);
+        let target = first_that_can_take(runtime, target, payload);
+        if target == current {
+            runtime.attend(THROWN, false);
+            drop(held);
+            return Err(SwitchError::Thrown(runtime.thrown.take().unwrap()));
+        }
+        let went = go(runtime, current, target, TypeInfo::of::<Out>());
+        drop(held);
+        if !went {
+            return Err(SwitchError::Refused(Refused::OutOfMemory, unthrow(runtime)));
+        }
+        arrive(runtime, current).map_err(SwitchError::Thrown)
+    }
+}
+
+/// Takes back what was noted as thrown.
+fn unthrow(runtime: &Runtime) -> Payload {
+    runtime.attend(THROWN, false);
+    runtime.thrown.take().unwrap_or_else(|| Box::new(OutOfMemory))
+}
+
+/// Switches to an active greenlet that is to be thrown something. False, and nothing done, if there is no memory.
+///
+/// # Safety
+///
+/// `target` is active and not the running one, which is `current`.
+unsafe fn go(
+    runtime: &Runtime,
+    current: *const Core,
+    target: *const Core,
+    awaits: &'static TypeInfo,
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*current).awaits.set(Some(awaits));
+        let waiting = (*target).awaits.replace(None);
+        (*target).hold();
+        runtime.origin.set(current);
+        let thread = runtime.thread.get();
+        let went = raw::Thread::switch_inline(thread, (*target).raw(), ptr::null_mut()).is_ok();
+        if !went {
+            (*current).awaits.set(None);
+            (*target).awaits.set(waiting);
+            Core::release_later(target);
+        }
+        went
+    }
+}
+
+/// Kills `target`, and returns when it has finished.
+///
+/// # Safety
+///
+/// `target` is valid, held, and of this thread.
+pub(crate) unsafe fn kill(target: *const Core) -> Result<(), Refused> {
+    // SAFETY: `target` is valid, and so is its runtime.
+    unsafe {
+        let core = &*target;
+        let runtime = &*core.runtime;
+        if core.is_main() {
+            return Err(Refused::Main);
+        }
+        match core.stage.get() {
+            Stage::Finished => Ok(()),
+            Stage::New => {
+                Core::finish(target);
+                Core::unparent(target);
+                Ok(())
+            }
+            Stage::Active if target == runtime.current() => Err(Refused::Current),
+            Stage::Active if unwind::panicking() || runtime.tracing.get() => Err(why_not(runtime)),
+            Stage::Active => match kill_active(runtime, target) {
+                Ok(()) => Ok(()),
+                Err(None) => Err(Refused::OutOfMemory),
+                Err(Some(payload)) => unwind::resume(payload),
+            },
+        }
+    }
+}
+
+/// Kills a suspended greenlet to which there is no handle any more, or whose thread ends. It may
+/// do so while a panic unwinds: strictly nested, for the killed one cannot switch then, only finish.
+///
+/// Where there is no memory to switch, or nothing can be unwound, its frames are given up and what they own is leaked.
+///
+/// # Safety
+///
+/// `target` is valid, held, of this thread, active, and not the running one.
+pub(crate) unsafe fn kill_dropped(target: *const Core) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let runtime = &*(*target).runtime;
+        match kill_active(runtime, target) {
+            Ok(()) => {}
+            Err(None) => abandon(runtime, target),
+            Err(Some(payload)) if unwind::panicking() => {
+                // A second panic cannot leave this drop. Its message has been printed.
+                let _ = unwind::catch(|| drop(payload));
+            }
+            Err(Some(payload)) => unwind::resume(payload),
+        }
+    }
+}
+
+/// Throws its end into `target` and waits until it has finished. `Err(None)`: there was no memory. `Err(Some(…))`: this
+/// was thrown here instead, by the killed one or by another.
+unsafe fn kill_active(runtime: &Runtime, target: *const Core) -> Result<(), Option<Payload>> {
+    // SAFETY: as in `kill` and `kill_dropped`.
+    unsafe {
+        if !unwind::POSSIBLE {
+            abandon(runtime, target);
+            return Ok(());
+        }
+        let current = runtime.current();
+        (*current).hold();
+        let before = (*target).killer.replace(current);
+        if !before.is_null() {
+            Core::release_later(before);
+        }
+        runtime.thrown.set(Some(Box::new(Killed(()))));
+        runtime.attend(THROWN, true);
+        let went = go(runtime, current, target, TypeInfo::of::<Ended>());
+        let arrived = if went {
+            arrive::<Ended>(runtime, current)
+        } else {
+            drop(unthrow(runtime));
+            Ok(Ended)
+        };
+        if (*target).killer.get() == current {
+            (*target).killer.set(ptr::null());
+            Core::release(current);
+        }
+        if (*target).stage.get() == Stage::Finished {
+            Core::unparent(target);
+        }
+        match arrived {
+            Err(payload) => Err(Some(payload)),
+            Ok(Ended) if went => Ok(()),
+            Ok(Ended) => Err(None),
+        }
+    }
+}
+
+/// Gives up the frames of a suspended greenlet: no destructor runs, what they own is leaked.
+unsafe fn abandon(runtime: &Runtime, target: *const Core) {
+    // SAFETY: it is suspended; the creator of the greenlet promised that nobody reaches into its frames.
+    unsafe {
+        let released = raw::Thread::release(runtime.thread.get(), (*target).raw());
+        debug_assert!(released.is_ok());
+        Core::finish(target);
+    }
+}
