@@ -282,6 +282,7 @@ def activation():
             text = frame.architecture().disassemble(pc)[0]["asm"]
             signed = text.startswith(arch["signs"][0]) or signed and not text.startswith(arch["signs"][1])
         seen.add(pc)
+        spoil_below(sp)
         what = "%s, %s" % (next(n for n, (b, e) in ranges.items() if b <= pc < e), phase)
         if phase == "without a caller":
             check_end(frame, what)
@@ -289,7 +290,6 @@ def activation():
             check_callers(frame, truths, what)
 
         was = pc
-        spoil_below(sp)
         gdb.execute("stepi", to_string=True)
         if not alive():
             mistake("the program ended in the arch file")

@@ -72,6 +72,23 @@ impl Compiler {
         library.join("Cargo.lock").exists().then_some(library)
     }
 
+    /// Debian 12 as released has one that is too old; its security suite has a newer one.
+    fn is_new_enough(self) -> Result<(), String> {
+        let version = self.rustc().arg("-V").output().ok_or("rustc does not run")?;
+        let version = version.split_whitespace().nth(1).unwrap_or_default();
+        let manifest = fs::read_to_string(crate::run::root().join("Cargo.toml"))
+            .map_err(|error| format!("Cargo.toml: {error}"))?;
+        let needed = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
+        let needed = needed.unwrap_or_default().trim_matches('"');
+        match minor(version) >= minor(needed) {
+            true => Ok(()),
+            false => Err(format!(
+                "rustc is {version}, the crate needs {needed}: apt-get update, upgrade {}",
+                DEBIAN.join(" ")
+            )),
+        }
+    }
+
     fn has_library_for(self, triple: &str) -> bool {
         let Some(sysroot) = self.sysroot() else { return false };
         let lib = sysroot.join("lib/rustlib").join(triple).join("lib");
@@ -119,6 +136,7 @@ impl Toolchain {
                 {
                     return Err(reason);
                 }
+                compiler.is_new_enough()?;
                 (compiler, Some(sysroot(compiler, target)?))
             }
         };
@@ -250,6 +268,11 @@ fn cache() -> PathBuf {
     cache.join("greenlet")
 }
 
+/// The 96 of 1.96.0.
+fn minor(version: &str) -> u32 {
+    version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0)
+}
+
 /// FNV-1a of the parts, each ended, so that no two lists of parts run together.
 fn hash(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
@@ -266,6 +289,12 @@ mod tests {
     fn every_part_of_the_key_counts() {
         assert_ne!(hash(&["a", "b"]), hash(&["ab", ""]));
         assert_ne!(hash(&["a", "b"]), hash(&["a", "c"]));
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(minor("1.100.0") > minor("1.96.0-nightly"));
+        assert!(minor("1.96.0") > minor("1.9"));
     }
 
     #[test]
