@@ -1,5 +1,6 @@
 //! Generators: a closure that yields, from any depth of calls, as an iterator.
 
+use crate::error::SwitchError;
 use crate::greenlet::{AnyGreenlet, Greenlet};
 use crate::object::{Core, Stage};
 use crate::switch;
@@ -89,38 +90,53 @@ impl<T: 'static> Iterator for Generator<T> {
     #[inline]
     fn next(&mut self) -> Option<T> {
         let core: *const Core = self.greenlet.core();
-        // SAFETY: the runtime and main live as long as any greenlet; the running greenlet is valid.
+        // SAFETY: the handle holds it; the runtime and main live as long as any greenlet.
         unsafe {
-            if (*core).stage.get() == Stage::Finished {
-                return None;
-            }
             let runtime = (*core).runtime;
-            // What is yielded goes to whoever asks. In between the generator is nobody's child but main's, so that a
-            // generator in a greenlet's frames does not keep that greenlet.
-            let (current, main) = ((*runtime).current(), &raw const (*runtime).main);
-            if current != main {
-                self.come_from(current);
+            if (*runtime).current() != &raw const (*runtime).main {
+                return self.next_for_child();
             }
-            let step = self.greenlet.try_switch(Resume);
-            if (*core).parent.get() != main {
-                Core::set_parent(core, main);
-            }
-            match step {
+            match switch::send::<Resume, Step<T>>(core, Resume) {
                 Ok(Step(value)) => value,
-                Err(error) => error.raise(),
+                Err(error) => self.no_value(error),
             }
         }
     }
 }
 
 impl<T: 'static> Generator<T> {
-    /// Another greenlet than main asks for the next value.
-    fn come_from(&self, current: *const Core) {
-        // SAFETY: the running greenlet is valid.
-        let parent = unsafe { AnyGreenlet::of(current) };
-        if let Err(why) = self.greenlet.set_parent(&parent) {
-            panic!("a generator was asked for a value by itself or a child of it: {why}");
+    /// Another greenlet than main asks for the next value: while it waits it is the generator's parent. In
+    /// between the generator is nobody's child but main's, so that a generator in a greenlet's frames does not keep
+    /// that greenlet.
+    #[inline(never)]
+    fn next_for_child(&self) -> Option<T> {
+        let core: *const Core = self.greenlet.core();
+        // SAFETY: the handle holds it; the running greenlet is valid, and so is main.
+        unsafe {
+            if (*core).stage.get() == Stage::Finished {
+                return None;
+            }
+            let runtime = (*core).runtime;
+            let asks = AnyGreenlet::of((*runtime).current());
+            if let Err(why) = self.greenlet.set_parent(&asks) {
+                panic!("a generator was asked for a value by itself or a child of it: {why}");
+            }
+            let step = switch::send::<Resume, Step<T>>(core, Resume);
+            Core::set_parent(core, &raw const (*runtime).main);
+            match step {
+                Ok(Step(value)) => value,
+                Err(error) => self.no_value(error),
+            }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_value(&self, error: SwitchError<Resume>) -> Option<T> {
+        if matches!(error, SwitchError::Refused(..)) && self.greenlet.is_finished() {
+            return None;
+        }
+        error.raise()
     }
 }
 

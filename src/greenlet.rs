@@ -2,7 +2,6 @@
 
 use crate::error::{OutOfMemory, Payload, Refused, SwitchError};
 use crate::object::{Core, Stage};
-use crate::raw;
 use crate::runtime::Runtime;
 use crate::stack;
 use crate::switch;
@@ -453,4 +452,3 @@ pub fn set_stack_size(bytes: usize) -> Result<(), usize> {
 }
 
 const _: () = assert!(core::mem::offset_of!(Core, record) == 0);
-const _: () = assert!(size_of::<raw::Greenlet>() == 8 * size_of::<usize>());

@@ -37,7 +37,7 @@ pub(crate) struct Core {
     /// Handles, kills in which it waits, and one more while it runs.
     pub(crate) count: Cell<usize>,
     pub(crate) runtime: *const Runtime,
-    /// The type that it waits for; none while it runs and after it has finished.
+    /// The type that it waits for, unless it runs; none after it has finished.
     pub(crate) awaits: Cell<Option<&'static TypeInfo>>,
     /// Has this one among its `children`. Null for main only.
     pub(crate) parent: Cell<*const Core>,
@@ -192,6 +192,11 @@ impl Core {
                 Self::set_parent(this, main);
             }
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_children(&self) -> bool {
+        self.children.get() != 0
     }
 
     pub(crate) fn is_main(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Leaving one greenlet and arriving in another: values, payloads, parents, and the end of a greenlet.
 //!
 //! The one rule that keeps types apart: a greenlet that leaves says in `awaits` what it will take out of the transit
-//! when it is back, and nobody puts anything else in.
+//! when it is back, and nobody puts anything else in. (What the running one has there is stale.)
 
 use crate::error::{Killed, OutOfMemory, Payload, Refused, SwitchError, WrongResult};
 use crate::object::{Core, Stage};
@@ -23,7 +23,7 @@ struct Ended;
 /// # Safety
 ///
 /// `target` is valid, and of this thread.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn send<In: 'static, Out: 'static>(
     target: *const Core,
     value: In,
@@ -32,8 +32,9 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static>(
     // receiver of its type, and taken out as the type that was left in `awaits`.
     unsafe {
         let runtime = (*target).runtime;
+        let current = (*runtime).current();
         match (*target).awaits.get() {
-            Some(expected) if expected.is::<In>() => {}
+            Some(expected) if target != current && expected.is::<In>() => {}
             _ => return send_elsewhere(target, value),
         }
         if unwind::panicking() || (*runtime).tracing.get() {
@@ -42,22 +43,16 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static>(
         if let Err((OutOfMemory, value)) = (*runtime).transit.put(value) {
             return Err(SwitchError::Refused(Refused::OutOfMemory, value));
         }
-        let current = (*runtime).current();
         (*current).awaits.set(Some(TypeInfo::of::<Out>()));
-        let waiting = (*target).awaits.replace(None);
         (*target).hold();
         (*runtime).origin.set(current);
         let went = if (*target).stage.get() == Stage::New {
             start(&*runtime, target)
         } else {
-            // `raw` of a valid core, and the thread that both belong to.
-            raw::Thread::switch_inline((*runtime).thread.get(), (*target).raw(), ptr::null_mut())
-                .is_ok()
+            raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw())
         };
         if !went {
-            (*current).awaits.set(None);
-            (*target).awaits.set(waiting);
-            Core::release(target);
+            Core::release_later(target);
             return Err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()));
         }
         arrive(runtime, current).map_err(SwitchError::Thrown)
@@ -131,13 +126,15 @@ fn why_not(runtime: &Runtime) -> Refused {
 unsafe fn arrive<Out: 'static>(runtime: *const Runtime, me: *const Core) -> Result<Out, Payload> {
     // SAFETY: the rule of this file; `origin` held a count for running.
     unsafe {
-        let runtime = &*runtime;
-        if runtime.attention.get() != 0 {
-            return arrive_slowly(runtime, me);
+        let origin = &*(*runtime).origin.get();
+        let count = origin.count.get() - 1;
+        if (*runtime).attention.get() != 0 || (count == 0 && !origin.has_children()) {
+            return arrive_slowly(&*runtime, me);
         }
-        let value = runtime.transit.take();
-        Core::release(runtime.origin.get());
-        Ok(value)
+        origin.count.set(count);
+        // Last, and straight into the caller's hands: a value that is moved on by wider loads than it was put in by waits
+        // for the stores.
+        Ok((*runtime).transit.take())
     }
 }
 
@@ -221,7 +218,6 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
         } else {
             Core::release_later(killer); // it does the same for us
         }
-        (*target).awaits.set(None);
         runtime.origin.set(me);
         leave(runtime, target)
     }
@@ -367,7 +363,6 @@ unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
             let payload = runtime.thrown.take().unwrap_or_else(|| Box::new(OutOfMemory));
             runtime.thrown.set(Some(payload));
             runtime.attend(THROWN, true);
-            (*next).awaits.set(None);
             target = next;
         }
     }
@@ -440,14 +435,10 @@ unsafe fn go(
     // SAFETY: the caller's promise.
     unsafe {
         (*current).awaits.set(Some(awaits));
-        let waiting = (*target).awaits.replace(None);
         (*target).hold();
         runtime.origin.set(current);
-        let thread = runtime.thread.get();
-        let went = raw::Thread::switch_inline(thread, (*target).raw(), ptr::null_mut()).is_ok();
+        let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw());
         if !went {
-            (*current).awaits.set(None);
-            (*target).awaits.set(waiting);
             Core::release_later(target);
         }
         went

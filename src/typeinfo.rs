@@ -4,7 +4,7 @@ use core::any::{TypeId, type_name};
 
 /// A type, at run time. Two of them may describe the same type from different addresses.
 pub(crate) struct TypeInfo {
-    id: fn() -> TypeId,
+    id: TypeId,
     name: fn() -> &'static str,
 }
 
@@ -12,18 +12,13 @@ impl TypeInfo {
     /// The description of `T`.
     #[inline(always)]
     pub(crate) const fn of<T: 'static>() -> &'static TypeInfo {
-        const { &TypeInfo { id: TypeId::of::<T>, name: type_name::<T> } }
+        const { &TypeInfo { id: TypeId::of::<T>(), name: type_name::<T> } }
     }
 
     /// Whether this describes `T`.
     #[inline(always)]
     pub(crate) fn is<T: 'static>(&self) -> bool {
-        core::ptr::eq(self, TypeInfo::of::<T>()) || self.is_slowly::<T>()
-    }
-
-    #[cold]
-    fn is_slowly<T: 'static>(&self) -> bool {
-        (self.id)() == TypeId::of::<T>()
+        self.id == const { TypeId::of::<T>() }
     }
 
     pub(crate) fn name(&self) -> &'static str {

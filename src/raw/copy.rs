@@ -1,6 +1,4 @@
-//! Copying stretches of a stack in line, without a call where they are short.
-
-use core::ptr;
+//! Copying short stretches of a stack in line, without a call.
 
 /// What is moved at a time: a vector register where every CPU of the target has one.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
@@ -13,9 +11,12 @@ type Chunk = core::arch::aarch64::uint8x16_t;
 )))]
 type Chunk = usize;
 
+/// What slice buffers are aligned to.
+pub(super) const ALIGN: usize = align_of::<Chunk>();
+
 /// Above this many bytes `memcpy` is called. Measured on Zen 4: up to here the call, and its wide
 /// loads of words that were pushed a moment ago, cost more than they save.
-const INLINE: usize = 1024;
+pub(super) const IN_LINE: usize = 1024;
 
 /// Copies `bytes` bytes that the stack had at its lowest end, where the switch has just pushed its registers.
 ///
@@ -51,19 +52,16 @@ pub(super) unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
 ///
 /// # Safety
 ///
-/// As for [`core::ptr::copy_nonoverlapping`]; `bytes`, `from` and `to` are multiples of the word size,
-/// and on targets with a vector [`Chunk`] `bytes` and the stack's address are multiples of 16.
+/// As for [`core::ptr::copy_nonoverlapping`]; `bytes` is a multiple of the size of a [`Chunk`], and both pointers
+/// of [`ALIGN`].
 #[inline(always)]
 pub(super) unsafe fn chunks(from: *const u8, to: *mut u8, bytes: usize) {
     const CHUNK: usize = size_of::<Chunk>();
     debug_assert!(bytes.is_multiple_of(CHUNK));
-    if bytes > INLINE {
-        // SAFETY: the caller's promise.
-        unsafe { ptr::copy_nonoverlapping(from, to, bytes) };
-        return;
-    }
+    debug_assert!(from.addr().is_multiple_of(ALIGN) && to.addr().is_multiple_of(ALIGN));
+    let pairs = bytes & !(2 * CHUNK - 1);
     let mut at = 0;
-    while at + 2 * CHUNK <= bytes {
+    while at != pairs {
         // SAFETY: both chunks end at or below `bytes`.
         unsafe {
             let (from, to) = (from.add(at).cast::<Chunk>(), to.add(at).cast::<Chunk>());
@@ -73,7 +71,7 @@ pub(super) unsafe fn chunks(from: *const u8, to: *mut u8, bytes: usize) {
         }
         at += 2 * CHUNK;
     }
-    if at < bytes {
+    if bytes & CHUNK != 0 {
         // SAFETY: one chunk is left.
         unsafe {
             to.add(at).cast::<Chunk>().write_volatile(from.add(at).cast::<Chunk>().read_volatile());

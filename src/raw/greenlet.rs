@@ -61,7 +61,8 @@ impl Greenlet {
     }
 
     /// Makes `size` bytes at `buffer` the slice buffer, for hosts without an allocator. A slice
-    /// that does not fit is an allocation failure.
+    /// that does not fit is an allocation failure. What is not aligned to [`BUFFER_ALIGN`](super::BUFFER_ALIGN) at
+    /// either end is not used.
     ///
     /// # Safety
     ///
@@ -69,8 +70,9 @@ impl Greenlet {
     /// the greenlet has not begun or has never been saved.
     pub unsafe fn lend_buffer(&mut self, buffer: *mut u8, size: usize) {
         debug_assert!(self.buffer.is_null());
-        self.buffer = buffer;
-        self.capacity = size;
+        let skipped = buffer.align_offset(copy::ALIGN).min(size);
+        self.buffer = buffer.wrapping_add(skipped);
+        self.capacity = (size - skipped) & !(copy::ALIGN - 1);
         self.lent = true;
     }
 
@@ -140,21 +142,25 @@ impl Greenlet {
 
     /// Whether the buffer takes `need` bytes as it is, and is not far too large for them.
     #[inline(always)]
-    pub(super) fn fits(&self, need: usize) -> bool {
+    fn fits(&self, need: usize) -> bool {
         need <= self.capacity && need >= self.capacity / 4
     }
 
-    /// Saves the whole stretch, of which nothing was saved.
+    /// Saves the first `need` bytes, of which nothing was saved, if they are few and the buffer fits.
     ///
     /// # Safety
     ///
-    /// All `need` bytes are in place, and the buffer [`fits`](Self::fits) them.
+    /// All `need` bytes are in place.
     #[inline(always)]
-    pub(super) unsafe fn save_whole(&mut self, need: usize) {
+    pub(super) unsafe fn save_in_line(&mut self, need: usize) -> bool {
+        if need > copy::IN_LINE || !self.fits(need) {
+            return false;
+        }
         // SAFETY: the buffer is large enough; stack and buffer do not overlap.
         unsafe { copy::fresh(ptr::with_exposed_provenance(self.start), self.buffer, need) };
         self.saved = need;
         self.lean = 0;
+        true
     }
 
     /// Makes sure that the buffer takes the bytes from `start` up to `end`. Changes nothing but the buffer's size.
@@ -206,13 +212,12 @@ impl Greenlet {
     /// # Safety
     ///
     /// The bytes are in place, and [`reserve`](Self::reserve) said yes to this `end`.
-    #[inline(always)]
     pub(super) unsafe fn save_up_to(&mut self, end: usize) {
         let from = self.start + self.saved;
         if from < end {
             // SAFETY: `reserve` made the buffer large enough; stack and buffer do not overlap.
             unsafe {
-                copy::chunks(
+                ptr::copy_nonoverlapping(
                     ptr::with_exposed_provenance(from),
                     self.buffer.add(self.saved),
                     end - from,
@@ -222,20 +227,41 @@ impl Greenlet {
         }
     }
 
-    /// Copies all that was saved back in place.
+    /// Copies all that was saved back in place, if it is little.
     ///
     /// # Safety
     ///
     /// The running code's own frames lie below `start`, and nobody else has bytes in place below `stop`.
     #[inline(always)]
-    pub(super) unsafe fn restore(&mut self) {
-        if self.saved != 0 {
-            // SAFETY: the stretch is free to be written; the buffer holds `saved` bytes of it.
-            unsafe {
-                copy::chunks(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
-            }
-            self.saved = 0;
+    pub(super) unsafe fn restore_in_line(&mut self) -> bool {
+        let saved = self.saved;
+        if saved > copy::IN_LINE {
+            return false;
         }
+        self.saved = 0;
+        // SAFETY: the stretch is free to be written; the buffer holds `saved` bytes of it.
+        unsafe {
+            copy::chunks(self.buffer, ptr::with_exposed_provenance_mut(self.start), saved);
+        }
+        true
+    }
+
+    /// Copies all that was saved back in place.
+    ///
+    /// # Safety
+    ///
+    /// As for [`restore_in_line`](Self::restore_in_line).
+    #[inline(never)]
+    pub(super) unsafe fn restore(&mut self) {
+        // SAFETY: as there.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                self.buffer,
+                ptr::with_exposed_provenance_mut(self.start),
+                self.saved,
+            );
+        }
+        self.saved = 0;
     }
 
     /// Frees the buffer and makes the record one that has not begun.

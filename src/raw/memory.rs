@@ -4,8 +4,8 @@ use core::ffi::c_void;
 
 /// The source of slice buffers: one function, in the manner of `realloc`.
 ///
-/// `resize(ctx, block, old, new)` returns a block of `new` bytes, aligned for a pointer, that begins with the
-/// first `min(old, new)` bytes of `block`, or null if there is none (then `block` is as it was).
+/// `resize(ctx, block, old, new)` returns a block of `new` bytes, aligned to [`BUFFER_ALIGN`](super::BUFFER_ALIGN),
+/// that begins with the first `min(old, new)` bytes of `block`, or null if there is none (then `block` is as it was).
 /// `block` is null exactly when `old` is 0. A `new` of 0 frees the block, and the result is ignored.
 /// It may not unwind and may not switch.
 #[repr(C)]
@@ -39,7 +39,7 @@ unsafe extern "C" fn resize_global(
     new: usize,
 ) -> *mut u8 {
     use alloc::alloc::{Layout, alloc, dealloc, realloc};
-    let layout = |size| Layout::from_size_align(size, align_of::<usize>()).ok();
+    let layout = |size| Layout::from_size_align(size, super::BUFFER_ALIGN).ok();
     let (Some(before), Some(after)) = (layout(old), layout(new)) else {
         return core::ptr::null_mut();
     };

@@ -41,6 +41,9 @@ mod memory;
 mod stack;
 mod thread;
 
+/// What slice buffers are aligned to, in bytes: 16 where they are copied by vector registers, else a word.
+pub const BUFFER_ALIGN: usize = copy::ALIGN;
+
 pub use arch::{HAS_JUMP_ENTRY, STACK_ALIGN};
 pub use greenlet::Greenlet;
 pub use memory::Memory;

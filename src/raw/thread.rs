@@ -235,19 +235,33 @@ impl Thread {
             if Self::prepare(this, target, word)? {
                 return Ok(word);
             }
-            #[cfg(greenlet_jump_entry)]
-            {
-                let stack = (*target).stack;
-                if (*stack).head == target && (*target).saved == 0 {
-                    // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
-                    let current = (*this).current;
-                    (*this).current = target;
-                    arch::swap(&raw mut (*current).start, (*target).start);
-                    return Ok((*this).word);
-                }
+            if Self::switch_trusted(this, target) {
+                Ok((*this).word)
+            } else {
+                Err(Error::OutOfMemory)
             }
-            let done = arch::jump(save::<Switch>, restore, this.cast());
-            Self::arrived(this, done)
+        }
+    }
+
+    /// [`Thread::switch_inline`] without its checks and without a word. False if there was no memory.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`]; and `target` is active, of this thread, and not the running one.
+    #[inline(always)]
+    pub(crate) unsafe fn switch_trusted(this: *mut Thread, target: *mut Greenlet) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            #[cfg(greenlet_jump_entry)]
+            if (*(*target).stack).head == target && (*target).saved == 0 {
+                // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
+                let current = (*this).current;
+                (*this).current = target;
+                arch::swap(&raw mut (*current).start, (*target).start);
+                return true;
+            }
+            (*this).target = target;
+            !arch::jump(save::<Switch>, restore, this.cast()).is_null()
         }
     }
 
@@ -465,33 +479,36 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
     let start = sp.expose_provenance();
     // SAFETY: the operation that called the assembly has checked the greenlets, and all that are linked are valid.
     unsafe {
-        let (current, target) = ((*this).current, (*this).target);
-        (*current).start = start;
-        if !T::FINISH && !T::START && (hand_over(this, current, target) || make_room(this, target))
-        {
-            (*this).current = target;
-            return ptr::with_exposed_provenance_mut((*target).start);
+        (*(*this).current).start = start;
+        if !T::FINISH && !T::START && hand_over(this, start) {
+            return ptr::with_exposed_provenance_mut((*(*this).current).start);
         }
-        if !T::FINISH && !T::START {
-            return ptr::null_mut();
-        }
+        save_slowly::<T>(this, start)
+    }
+}
 
-        let stack = (*target).stack;
-        let same = (*current).stack == stack;
-        let (old_stop, above) = ((*target).stop, (*current).next);
+/// The rest of `save`: whatever is not the common switch. A function of its own, so that the common one pushes nothing.
+#[cold]
+#[inline(never)]
+unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_void {
+    // SAFETY: as in `save`.
+    unsafe {
+        let (current, target) = ((*this).current, (*this).target);
+        let same = (*current).stack == (*target).stack;
         if T::START {
             (*target).stop = match (same, T::FINISH) {
-                (false, _) => (*stack).top,
+                (false, _) => (*(*target).stack).top,
                 (true, false) => start,
                 (true, true) => (*current).stop,
             };
         }
         if T::FINISH {
-            (*(*current).stack).head = above;
+            (*(*current).stack).head = (*current).next;
         }
         if !make_room(this, target) {
-            (*(*current).stack).head = current;
-            (*target).stop = old_stop;
+            if T::FINISH {
+                (*(*current).stack).head = current;
+            }
             return ptr::null_mut();
         }
         if T::FINISH {
@@ -502,34 +519,45 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
     }
 }
 
-/// The common switch, without a loop: both on one stack, the running one lies wholly below the target's stop, nobody
-/// else has anything there that is not safe, and the buffer fits. False, and nothing done, otherwise.
+/// The common switch, without a loop over greenlets and without a call: the running one is the only one with bytes in
+/// the way, they are few, and its buffer fits. False, and nothing done, otherwise.
 ///
 /// # Safety
 ///
-/// As for [`make_room`].
+/// As for [`make_room`]; the start of the running one is set, and the target has begun.
 #[inline(always)]
-unsafe fn hand_over(this: *mut Thread, current: *mut Greenlet, target: *mut Greenlet) -> bool {
-    // SAFETY: the caller's promise.
+unsafe fn hand_over(this: *mut Thread, start: usize) -> bool {
+    // SAFETY: the caller's promise. Of the running one nothing is saved.
     unsafe {
-        let (stack, stop, next) = ((*target).stack, (*target).stop, (*current).next);
-        let need = (*current).stop - (*current).start;
-        if (*current).stack != stack
-            || (*current).stop > stop
-            || !(*current).fits(need)
-            || !(next.is_null()
+        let (current, target) = ((*this).current, (*this).target);
+        let (stack, stop) = ((*target).stack, (*target).stop);
+        if (*current).stack != stack {
+            // Nobody is below the target: there is only something to put back.
+            if (*stack).head != target {
+                return false;
+            }
+        } else if (*current).stop > stop {
+            // The running one reaches above the target's stop, and keeps what it has there.
+            if start < stop && !(*current).save_in_line(stop - start) {
+                return false;
+            }
+            (*target).next = current;
+            (*stack).head = target;
+        } else {
+            let next = (*current).next;
+            let clear = next.is_null()
                 || next == target
-                || ((*next).stop > stop && (*next).start + (*next).saved >= stop))
-        {
-            return false;
+                || ((*next).stop > stop && (*next).start + (*next).saved >= stop);
+            if !clear || !(*current).save_in_line((*current).stop - start) {
+                return false;
+            }
+            (*current).next = ptr::null_mut();
+            if next != target {
+                (*target).next = next;
+            }
+            (*stack).head = target;
         }
-        (*current).save_whole(need);
-        (*current).next = ptr::null_mut();
-        if next != target {
-            (*target).next = next;
-        }
-        (*stack).head = target;
-        let _ = this;
+        (*this).current = target;
         true
     }
 }
@@ -584,7 +612,12 @@ unsafe fn make_room(this: *mut Thread, target: *mut Greenlet) -> bool {
 unsafe extern "C" fn restore(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     // SAFETY: `save` has made the target the current one and its stretch free.
-    unsafe { (*(*this).current).restore() };
+    unsafe {
+        let current = (*this).current;
+        if !(*current).restore_in_line() {
+            (*current).restore();
+        }
+    }
     ctx
 }
 
