@@ -18,13 +18,16 @@ fn arch_file(target: &str, arch: &str, os: &str) -> Option<&'static str> {
         ("arm", _) => "arm_aapcs.S",
         ("aarch64", "windows") => return None,
         ("aarch64", _) => "aarch64_aapcs64.S",
+        ("powerpc", _) => "powerpc_sysv.S",
+        ("powerpc64", "aix") => return None,
+        ("powerpc64", _) => "powerpc64.S",
         _ => return None,
     })
 }
 
 /// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
-const SUPPORTED: &str =
-    "x86-64 and 32-bit x86 (System V ABI, Windows), ARM (AAPCS), AArch64 (AAPCS64)";
+const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI, Windows), ARM (AAPCS), AArch64 (AAPCS64), \
+     PowerPC (System V ABI; ELFv1, ELFv2)";
 
 /// The arch files that also have the entry that is inlined into its caller and resumes by a jump.
 const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];

@@ -3,7 +3,7 @@
 use std::env;
 
 /// The probes on ABIs that let a callee write above its own frame: they have two more functions.
-const WITH_AREA: &[&str] = &["x86.S", "x86_64_windows.S"];
+const WITH_AREA: &[&str] = &["x86.S", "x86_64_windows.S", "powerpc_sysv.S", "powerpc64.S"];
 
 fn main() {
     let var = |name: &str| env::var(name).unwrap_or_default();
@@ -19,6 +19,8 @@ fn main() {
             "arm_thumb1.S"
         }
         ("arm", _) => "arm_aapcs.S",
+        ("powerpc", _) => "powerpc_sysv.S",
+        ("powerpc64", _) => "powerpc64.S",
         _ => {
             println!("cargo::error=greenlet-probe has no assembly for the target `{target}`");
             return;

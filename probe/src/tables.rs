@@ -141,6 +141,80 @@ pub const REGISTERS: &[Register] = &[
     Register { needs: 1, ..control("fpscr", 96, 4, 0x07c0_0000, 0) },
 ];
 
+#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+const BIG: usize = cfg!(target_endian = "big") as usize;
+
+/// The general registers of PowerPC are 8 bytes apart in the image; of 32 bits each only the first 4 are used.
+#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
+pub const REGISTERS: &[Register] = &[
+    at("r14", 0, size_of::<usize>()),
+    at("r15", 8, size_of::<usize>()),
+    at("r16", 16, size_of::<usize>()),
+    at("r17", 24, size_of::<usize>()),
+    at("r18", 32, size_of::<usize>()),
+    at("r19", 40, size_of::<usize>()),
+    at("r20", 48, size_of::<usize>()),
+    at("r21", 56, size_of::<usize>()),
+    at("r22", 64, size_of::<usize>()),
+    at("r23", 72, size_of::<usize>()),
+    at("r24", 80, size_of::<usize>()),
+    at("r25", 88, size_of::<usize>()),
+    at("r26", 96, size_of::<usize>()),
+    at("r27", 104, size_of::<usize>()),
+    at("r28", 112, size_of::<usize>()),
+    at("r29", 120, size_of::<usize>()),
+    at("r30", 128, size_of::<usize>()),
+    at("r31", 136, size_of::<usize>()),
+    // Fields 2, 3 and 4.
+    Register { mask: 0x00ff_f000, ..at("cr", 144, 4) },
+    Register { needs: 4, ..at("vrsave", 148, 4) },
+    // The exception enables, non-IEEE mode, rounding; in the other half the decimal rounding mode.
+    Register { needs: 1, ..control("fpscr", 152 + 4 * BIG, 4, 0xff, 0) },
+    Register { needs: 8, ..control("fpscr, upper half", 156 - 4 * BIG, 4, 7, 0) },
+    Register { needs: 1, ..at("f14", 160, 8) },
+    Register { needs: 1, ..at("f15", 168, 8) },
+    Register { needs: 1, ..at("f16", 176, 8) },
+    Register { needs: 1, ..at("f17", 184, 8) },
+    Register { needs: 1, ..at("f18", 192, 8) },
+    Register { needs: 1, ..at("f19", 200, 8) },
+    Register { needs: 1, ..at("f20", 208, 8) },
+    Register { needs: 1, ..at("f21", 216, 8) },
+    Register { needs: 1, ..at("f22", 224, 8) },
+    Register { needs: 1, ..at("f23", 232, 8) },
+    Register { needs: 1, ..at("f24", 240, 8) },
+    Register { needs: 1, ..at("f25", 248, 8) },
+    Register { needs: 1, ..at("f26", 256, 8) },
+    Register { needs: 1, ..at("f27", 264, 8) },
+    Register { needs: 1, ..at("f28", 272, 8) },
+    Register { needs: 1, ..at("f29", 280, 8) },
+    Register { needs: 1, ..at("f30", 288, 8) },
+    Register { needs: 1, ..at("f31", 296, 8) },
+    Register { needs: 2, ..at("v20, first half", 304, 8) },
+    Register { needs: 2, ..at("v20, second half", 312, 8) },
+    Register { needs: 2, ..at("v21, first half", 320, 8) },
+    Register { needs: 2, ..at("v21, second half", 328, 8) },
+    Register { needs: 2, ..at("v22, first half", 336, 8) },
+    Register { needs: 2, ..at("v22, second half", 344, 8) },
+    Register { needs: 2, ..at("v23, first half", 352, 8) },
+    Register { needs: 2, ..at("v23, second half", 360, 8) },
+    Register { needs: 2, ..at("v24, first half", 368, 8) },
+    Register { needs: 2, ..at("v24, second half", 376, 8) },
+    Register { needs: 2, ..at("v25, first half", 384, 8) },
+    Register { needs: 2, ..at("v25, second half", 392, 8) },
+    Register { needs: 2, ..at("v26, first half", 400, 8) },
+    Register { needs: 2, ..at("v26, second half", 408, 8) },
+    Register { needs: 2, ..at("v27, first half", 416, 8) },
+    Register { needs: 2, ..at("v27, second half", 424, 8) },
+    Register { needs: 2, ..at("v28, first half", 432, 8) },
+    Register { needs: 2, ..at("v28, second half", 440, 8) },
+    Register { needs: 2, ..at("v29, first half", 448, 8) },
+    Register { needs: 2, ..at("v29, second half", 456, 8) },
+    Register { needs: 2, ..at("v30, first half", 464, 8) },
+    Register { needs: 2, ..at("v30, second half", 472, 8) },
+    Register { needs: 2, ..at("v31, first half", 480, 8) },
+    Register { needs: 2, ..at("v31, second half", 488, 8) },
+];
+
 const _: () = {
     let mut i = 0;
     while i < REGISTERS.len() {
