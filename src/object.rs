@@ -20,6 +20,9 @@ pub(crate) enum Stage {
     Finished,
 }
 
+/// What a finished greenlet waits for.
+struct Nothing;
+
 /// What differs between greenlets by the type of their closure.
 pub(crate) struct Class {
     /// Runs the closure in the new greenlet.
@@ -34,11 +37,11 @@ pub(crate) struct Class {
 pub(crate) struct Core {
     /// First, so that the engine's pointers and ours are the same.
     pub(crate) record: UnsafeCell<raw::Greenlet>,
-    /// Handles, kills in which it waits, and one more while it runs.
+    /// Handles, and kills in which it waits. The one that runs is alive without being counted.
     pub(crate) count: Cell<usize>,
     pub(crate) runtime: *const Runtime,
-    /// The type that it waits for, unless it runs; none after it has finished.
-    pub(crate) awaits: Cell<Option<&'static TypeInfo>>,
+    /// The type that it waits for, unless it runs; [`Nothing`] after it has finished.
+    pub(crate) awaits: Cell<&'static TypeInfo>,
     /// Has this one among its `children`. Null for main only.
     pub(crate) parent: Cell<*const Core>,
     /// Who is inside a kill of this one, and waits for its end. Counted.
@@ -72,7 +75,7 @@ impl Core {
             record: UnsafeCell::new(raw::Greenlet::new()),
             count: Cell::new(0),
             runtime,
-            awaits: Cell::new(None),
+            awaits: Cell::new(TypeInfo::of::<Nothing>()),
             parent: Cell::new(ptr::null()),
             killer: Cell::new(ptr::null()),
             prev: Cell::new(ptr::null()),
@@ -114,7 +117,7 @@ impl Core {
             block.write(WithClosure {
                 core: Core {
                     count: Cell::new(1),
-                    awaits: Cell::new(Some(TypeInfo::of::<In>())),
+                    awaits: Cell::new(TypeInfo::of::<In>()),
                     parent: Cell::new(parent),
                     class,
                     stage: Cell::new(Stage::New),
@@ -212,7 +215,7 @@ impl Core {
         // SAFETY: the caller's promise.
         unsafe {
             let stage = (*this).stage.replace(Stage::Finished);
-            (*this).awaits.set(None);
+            (*this).awaits.set(TypeInfo::of::<Nothing>());
             match stage {
                 Stage::New => ((*this).class.drop_closure)(this),
                 Stage::Active => Self::unlink(this),
@@ -297,6 +300,9 @@ impl Core {
                 let core = &*this;
                 if core.is_main() {
                     return Runtime::free(core.runtime);
+                }
+                if this == (*core.runtime).current() {
+                    return; // seen to when it leaves
                 }
                 // What is dropped here may see the greenlet, so it has to stay until that is over.
                 core.hold();

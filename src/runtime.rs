@@ -15,6 +15,8 @@ use core::ptr;
 /// Something has to be looked at after a switch: a bit each.
 pub(crate) const THROWN: u8 = 1;
 pub(crate) const TRACED: u8 = 2;
+/// Nobody can reach the one that was left: there is no handle and no child of it, or it has finished.
+pub(crate) const ORPHAN: u8 = 4;
 
 /// The state of one thread. It lives as long as the thread or anything that refers to it: main's count is its own.
 #[repr(C)]
@@ -22,9 +24,9 @@ pub(crate) struct Runtime {
     pub(crate) thread: UnsafeCell<raw::Thread>,
     /// Counted by every handle to it, every child, and the thread.
     pub(crate) main: Core,
-    /// The one that has just been left. It holds the count that it had for running.
+    /// The one that has just been left.
     pub(crate) origin: Cell<*const Core>,
-    /// `THROWN`, `TRACED`.
+    /// `THROWN`, `TRACED`, `ORPHAN`.
     pub(crate) attention: Cell<u8>,
     /// The trace hook is running.
     pub(crate) tracing: Cell<bool>,
@@ -65,7 +67,7 @@ impl Runtime {
                 mapping: Cell::new(None),
                 stack_size: Cell::new(DEFAULT_SIZE),
             });
-            (*this).main.count.set(2); // the thread's, and one for running
+            (*this).main.count.set(1); // the thread's
             raw::Thread::attach((*this).thread.get(), (*this).main.raw());
             this
         }
@@ -89,6 +91,18 @@ impl Runtime {
     pub(crate) fn current(&self) -> *const Core {
         // SAFETY: attached; the engine's records are the first fields of cores.
         unsafe { raw::Thread::current(self.thread.get()).cast_const().cast() }
+    }
+
+    /// Notes that `current` is about to be left.
+    #[inline(always)]
+    pub(crate) fn leaves(&self, current: *const Core) {
+        self.origin.set(current);
+        // SAFETY: the running greenlet is valid.
+        unsafe {
+            if (*current).count.get() == 0 && !(*current).has_children() {
+                self.attend(ORPHAN, true);
+            }
+        }
     }
 
     /// The separate stack, mapped at the first call.
@@ -174,10 +188,7 @@ impl Drop for Ending {
             }
             RUNTIME.set(ptr::null());
             if (*this).current() == &raw const (*this).main {
-                // The count for running, too: the thread will not come back.
-                let main = &(*this).main;
-                main.count.set(main.count.get() - 1);
-                Core::release(main);
+                Core::release(&(*this).main);
             }
         }
     }

@@ -6,7 +6,7 @@
 use crate::error::{Killed, OutOfMemory, Payload, Refused, SwitchError, WrongResult};
 use crate::object::{Core, Stage};
 use crate::raw;
-use crate::runtime::{Runtime, THROWN, TRACED};
+use crate::runtime::{ORPHAN, Runtime, THROWN, TRACED};
 use crate::trace::{self, EventKind};
 use crate::typeinfo::TypeInfo;
 use crate::unwind;
@@ -33,9 +33,8 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static>(
     unsafe {
         let runtime = (*target).runtime;
         let current = (*runtime).current();
-        match (*target).awaits.get() {
-            Some(expected) if target != current && expected.is::<In>() => {}
-            _ => return send_elsewhere(target, value),
+        if target == current || !(*target).awaits.get().is::<In>() {
+            return send_elsewhere(target, value);
         }
         if unwind::panicking() || (*runtime).tracing.get() {
             return Err(SwitchError::Refused(why_not(&*runtime), value));
@@ -43,16 +42,15 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static>(
         if let Err((OutOfMemory, value)) = (*runtime).transit.put(value) {
             return Err(SwitchError::Refused(Refused::OutOfMemory, value));
         }
-        (*current).awaits.set(Some(TypeInfo::of::<Out>()));
-        (*target).hold();
-        (*runtime).origin.set(current);
-        let went = if (*target).stage.get() == Stage::New {
-            start(&*runtime, target)
-        } else {
+        (*current).awaits.set(TypeInfo::of::<Out>());
+        (*runtime).leaves(current);
+        let went = if (*(*target).raw()).is_active() {
             raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw())
+        } else {
+            start(&*runtime, target)
         };
         if !went {
-            Core::release_later(target);
+            (*runtime).attend(ORPHAN, false);
             return Err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()));
         }
         arrive(runtime, current).map_err(SwitchError::Thrown)
@@ -63,7 +61,7 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static>(
 ///
 /// # Safety
 ///
-/// `target` has not begun and is held for running.
+/// `target` has not begun.
 #[inline(never)]
 unsafe fn start(runtime: &Runtime, target: *const Core) -> bool {
     let Ok(stack) = runtime.stack() else { return false };
@@ -105,7 +103,7 @@ unsafe fn send_elsewhere<In: 'static, Out: 'static>(
         let expected = core::any::type_name::<Out>();
         return Err(SwitchError::Refused(Refused::WrongType { expected, sent }, value.unwrap()));
     } else {
-        let expected = core.awaits.get().map_or("nothing", TypeInfo::name);
+        let expected = core.awaits.get().name();
         Refused::WrongType { expected, sent }
     };
     Err(SwitchError::Refused(why, value))
@@ -124,16 +122,13 @@ fn why_not(runtime: &Runtime) -> Refused {
 /// `me` runs, and `Out` is the type that it awaited.
 #[inline(always)]
 unsafe fn arrive<Out: 'static>(runtime: *const Runtime, me: *const Core) -> Result<Out, Payload> {
-    // SAFETY: the rule of this file; `origin` held a count for running.
+    // SAFETY: the rule of this file.
     unsafe {
-        let origin = &*(*runtime).origin.get();
-        let count = origin.count.get() - 1;
-        if (*runtime).attention.get() != 0 || (count == 0 && !origin.has_children()) {
+        if (*runtime).attention.get() != 0 {
             return arrive_slowly(&*runtime, me);
         }
-        origin.count.set(count);
-        // Last, and straight into the caller's hands: a value that is moved on by wider loads than it was put in by waits
-        // for the stores.
+        // Straight into the caller's hands: a value that is moved on by wider loads than it was put in by waits for the
+        // stores.
         Ok((*runtime).transit.take())
     }
 }
@@ -141,20 +136,26 @@ unsafe fn arrive<Out: 'static>(runtime: *const Runtime, me: *const Core) -> Resu
 #[cold]
 #[inline(never)]
 unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Result<Out, Payload> {
-    // SAFETY: as in `arrive`: either something was thrown, or a value was put in.
+    // SAFETY: as in `arrive`: either something was thrown, or a value was put in. The origin is valid until the orphan is
+    // buried here.
     unsafe {
+        let attention = runtime.attention.get();
+        runtime.attention.set(attention & TRACED);
         let thrown = runtime.thrown.take();
-        runtime.attend(THROWN, false);
         let kind = if thrown.is_some() { EventKind::Throw } else { EventKind::Switch };
         let received = match thrown {
             Some(payload) => Err(payload),
             None => Ok(runtime.transit.take()),
         };
-        let origin = Held(runtime.origin.get());
-        if runtime.attention.get() & TRACED != 0 {
-            trace::call(runtime, kind, origin.0, me);
+        let origin = runtime.origin.get();
+        let orphan = (attention & ORPHAN != 0).then(|| {
+            (*origin).hold();
+            Held(origin)
+        });
+        if attention & TRACED != 0 {
+            trace::call(runtime, kind, origin, me);
         }
-        drop(origin);
+        drop(orphan); // frees it, or kills it
         received
     }
 }
@@ -201,7 +202,7 @@ where
 /// `me` runs, and nothing in its frames below needs to be dropped.
 #[inline(never)]
 unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> ! {
-    // SAFETY: `me` is held for running until its successor has arrived.
+    // SAFETY: `me` is valid until its successor has arrived.
     unsafe {
         let runtime = &*(*me).runtime;
         let killer = (*me).killer.replace(ptr::null());
@@ -218,7 +219,8 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
         } else {
             Core::release_later(killer); // it does the same for us
         }
-        runtime.origin.set(me);
+        (*target).count.set((*target).count.get() - 1); // about to run: alive without being counted
+        runtime.leaves(me);
         leave(runtime, target)
     }
 }
@@ -234,7 +236,7 @@ unsafe fn settle<Out: 'static>(
     // SAFETY: parents are held by their children, the killer by `me`'s count of it.
     unsafe {
         let waits = |core: *const Core| (*core).awaits.get();
-        let is_awaited = || !killer.is_null() && waits(killer).is_some_and(|t| t.is::<Ended>());
+        let is_awaited = || !killer.is_null() && waits(killer).is::<Ended>();
         let mut outcome = outcome;
         if is_awaited() && outcome.as_ref().err().is_none_or(|payload| payload.is::<Killed>()) {
             // A result of one that caught its end, or the payload of its end. Dropping it may panic, or even switch.
@@ -256,8 +258,8 @@ unsafe fn settle<Out: 'static>(
             Err(payload) => return Err((parent, payload)),
         };
         let expected = waits(parent);
-        if !expected.is_some_and(|t| t.is::<Out>()) {
-            let expected = expected.map_or("nothing", TypeInfo::name);
+        if !expected.is::<Out>() {
+            let expected = expected.name();
             let returned = core::any::type_name::<Out>();
             let payload = match unwind::catch(|| drop(value)) {
                 Ok(()) => boxed(WrongResult { expected, returned }),
@@ -330,7 +332,7 @@ unsafe fn first_that_can_take(
 ///
 /// # Safety
 ///
-/// The running greenlet is finished; `target` is held for running, and what it waits for is in transit or thrown.
+/// The running greenlet is finished, and what `target` waits for is in transit or thrown.
 unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
     // SAFETY: the caller's promise.
     unsafe {
@@ -358,8 +360,6 @@ unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
             if next.is_null() {
                 next = &raw const runtime.main;
             }
-            (*next).hold();
-            Core::release_later(target);
             let payload = runtime.thrown.take().unwrap_or_else(|| Box::new(OutOfMemory));
             runtime.thrown.set(Some(payload));
             runtime.attend(THROWN, true);
@@ -434,12 +434,11 @@ unsafe fn go(
 ) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        (*current).awaits.set(Some(awaits));
-        (*target).hold();
-        runtime.origin.set(current);
+        (*current).awaits.set(awaits);
+        runtime.leaves(current);
         let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw());
         if !went {
-            Core::release_later(target);
+            runtime.attend(ORPHAN, false);
         }
         went
     }
