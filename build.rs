@@ -21,13 +21,20 @@ fn arch_file(target: &str, arch: &str, os: &str) -> Option<&'static str> {
         ("powerpc", _) => "powerpc_sysv.S",
         ("powerpc64", "aix") => return None,
         ("powerpc64", _) => "powerpc64.S",
+        ("riscv32" | "riscv64", _) => "riscv.S",
+        ("s390x", _) => "s390x.S",
+        ("mips" | "mips64", _) => "mips.S",
+        ("loongarch64", _) => "loongarch64.S",
+        ("sparc64", _) => "sparc64.S",
+        ("m68k", _) => "m68k.S",
         _ => return None,
     })
 }
 
 /// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
 const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI, Windows), ARM (AAPCS), AArch64 (AAPCS64), \
-     PowerPC (System V ABI; ELFv1, ELFv2)";
+     PowerPC (System V ABI; ELFv1, ELFv2), \
+     RISC-V, s390x, MIPS (o32, n64), LoongArch64, SPARC64, m68k";
 
 /// The arch files that also have the entry that is inlined into its caller and resumes by a jump.
 const WITH_JUMP_ENTRY: &[&str] = &["x86_64_sysv.S"];

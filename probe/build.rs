@@ -3,7 +3,15 @@
 use std::env;
 
 /// The probes on ABIs that let a callee write above its own frame: they have two more functions.
-const WITH_AREA: &[&str] = &["x86.S", "x86_64_windows.S", "powerpc_sysv.S", "powerpc64.S"];
+const WITH_AREA: &[&str] = &[
+    "x86.S",
+    "x86_64_windows.S",
+    "powerpc_sysv.S",
+    "powerpc64.S",
+    "s390x.S",
+    "sparc64.S",
+    "m68k.S",
+];
 
 fn main() {
     let var = |name: &str| env::var(name).unwrap_or_default();
@@ -21,6 +29,12 @@ fn main() {
         ("arm", _) => "arm_aapcs.S",
         ("powerpc", _) => "powerpc_sysv.S",
         ("powerpc64", _) => "powerpc64.S",
+        ("riscv32" | "riscv64", _) => "riscv.S",
+        ("s390x", _) => "s390x.S",
+        ("mips" | "mips64", _) => "mips.S",
+        ("loongarch64", _) => "loongarch64.S",
+        ("sparc64", _) => "sparc64.S",
+        ("m68k", _) => "m68k.S",
         _ => {
             println!("cargo::error=greenlet-probe has no assembly for the target `{target}`");
             return;
@@ -29,7 +43,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(has_area)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=arch/{file}");
-    if WITH_AREA.contains(&file) {
+    if WITH_AREA.contains(&file) || arch == "mips" {
         println!("cargo::rustc-cfg=has_area");
     }
     let mut build = cc::Build::new();

@@ -215,6 +215,202 @@ pub const REGISTERS: &[Register] = &[
     Register { needs: 2, ..at("v31, second half", 488, 8) },
 ];
 
+#[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
+pub const REGISTERS: &[Register] = &[
+    at("s0", 0, size_of::<usize>()),
+    at("s1", 8, size_of::<usize>()),
+    Register { needs: 1, ..at("s2", 16, size_of::<usize>()) },
+    Register { needs: 1, ..at("s3", 24, size_of::<usize>()) },
+    Register { needs: 1, ..at("s4", 32, size_of::<usize>()) },
+    Register { needs: 1, ..at("s5", 40, size_of::<usize>()) },
+    Register { needs: 1, ..at("s6", 48, size_of::<usize>()) },
+    Register { needs: 1, ..at("s7", 56, size_of::<usize>()) },
+    Register { needs: 1, ..at("s8", 64, size_of::<usize>()) },
+    Register { needs: 1, ..at("s9", 72, size_of::<usize>()) },
+    Register { needs: 1, ..at("s10", 80, size_of::<usize>()) },
+    Register { needs: 1, ..at("s11", 88, size_of::<usize>()) },
+    Register { needs: 2, ..at("fs0", 96, 4) },
+    Register { needs: 4, ..at("fs0, upper half", 100, 4) },
+    Register { needs: 2, ..at("fs1", 104, 4) },
+    Register { needs: 4, ..at("fs1, upper half", 108, 4) },
+    Register { needs: 2, ..at("fs2", 112, 4) },
+    Register { needs: 4, ..at("fs2, upper half", 116, 4) },
+    Register { needs: 2, ..at("fs3", 120, 4) },
+    Register { needs: 4, ..at("fs3, upper half", 124, 4) },
+    Register { needs: 2, ..at("fs4", 128, 4) },
+    Register { needs: 4, ..at("fs4, upper half", 132, 4) },
+    Register { needs: 2, ..at("fs5", 136, 4) },
+    Register { needs: 4, ..at("fs5, upper half", 140, 4) },
+    Register { needs: 2, ..at("fs6", 144, 4) },
+    Register { needs: 4, ..at("fs6, upper half", 148, 4) },
+    Register { needs: 2, ..at("fs7", 152, 4) },
+    Register { needs: 4, ..at("fs7, upper half", 156, 4) },
+    Register { needs: 2, ..at("fs8", 160, 4) },
+    Register { needs: 4, ..at("fs8, upper half", 164, 4) },
+    Register { needs: 2, ..at("fs9", 168, 4) },
+    Register { needs: 4, ..at("fs9, upper half", 172, 4) },
+    Register { needs: 2, ..at("fs10", 176, 4) },
+    Register { needs: 4, ..at("fs10, upper half", 180, 4) },
+    Register { needs: 2, ..at("fs11", 184, 4) },
+    Register { needs: 4, ..at("fs11, upper half", 188, 4) },
+    // The first four of the five rounding modes.
+    Register { needs: 8, ..control("frm", 192, 4, 3, 0) },
+];
+
+#[cfg(target_arch = "s390x")]
+pub const REGISTERS: &[Register] = &[
+    at("r6", 0, 8),
+    at("r7", 8, 8),
+    at("r8", 16, 8),
+    at("r9", 24, 8),
+    at("r10", 32, 8),
+    at("r11", 40, 8),
+    at("r12", 48, 8),
+    at("r13", 56, 8),
+    at("f8", 64, 8),
+    at("f9", 72, 8),
+    at("f10", 80, 8),
+    at("f11", 88, 8),
+    at("f12", 96, 8),
+    at("f13", 104, 8),
+    at("f14", 112, 8),
+    at("f15", 120, 8),
+    // The masks, and the first four rounding modes.
+    control("fpc", 128, 4, 0xf000_0003, 0),
+];
+
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+pub const REGISTERS: &[Register] = &[
+    at("s0", 0, size_of::<usize>()),
+    at("s1", 8, size_of::<usize>()),
+    at("s2", 16, size_of::<usize>()),
+    at("s3", 24, size_of::<usize>()),
+    at("s4", 32, size_of::<usize>()),
+    at("s5", 40, size_of::<usize>()),
+    at("s6", 48, size_of::<usize>()),
+    at("s7", 56, size_of::<usize>()),
+    at("s8", 64, size_of::<usize>()),
+    #[cfg(target_arch = "mips64")]
+    at("gp", 72, 8),
+    #[cfg(target_arch = "mips")]
+    Register { needs: 1, ..at("f20", 80, 8) },
+    #[cfg(target_arch = "mips")]
+    Register { needs: 1, ..at("f22", 88, 8) },
+    #[cfg(target_arch = "mips")]
+    Register { needs: 1, ..at("f24", 96, 8) },
+    #[cfg(target_arch = "mips")]
+    Register { needs: 1, ..at("f26", 104, 8) },
+    #[cfg(target_arch = "mips")]
+    Register { needs: 1, ..at("f28", 112, 8) },
+    #[cfg(target_arch = "mips")]
+    Register { needs: 1, ..at("f30", 120, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f24", 80, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f25", 88, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f26", 96, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f27", 104, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f28", 112, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f29", 120, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f30", 128, 8) },
+    #[cfg(target_arch = "mips64")]
+    Register { needs: 1, ..at("f31", 136, 8) },
+    // Flush to zero, the enables, rounding.
+    Register { needs: 1, ..control("fcsr", 144, 4, 0x0100_0f83, 0) },
+];
+
+#[cfg(target_arch = "loongarch64")]
+pub const REGISTERS: &[Register] = &[
+    at("fp", 0, 8),
+    at("s0", 8, 8),
+    at("s1", 16, 8),
+    at("s2", 24, 8),
+    at("s3", 32, 8),
+    at("s4", 40, 8),
+    at("s5", 48, 8),
+    at("s6", 56, 8),
+    at("s7", 64, 8),
+    at("s8", 72, 8),
+    Register { needs: 1, ..at("fs0", 80, 4) },
+    Register { needs: 2, ..at("fs0, upper half", 84, 4) },
+    Register { needs: 1, ..at("fs1", 88, 4) },
+    Register { needs: 2, ..at("fs1, upper half", 92, 4) },
+    Register { needs: 1, ..at("fs2", 96, 4) },
+    Register { needs: 2, ..at("fs2, upper half", 100, 4) },
+    Register { needs: 1, ..at("fs3", 104, 4) },
+    Register { needs: 2, ..at("fs3, upper half", 108, 4) },
+    Register { needs: 1, ..at("fs4", 112, 4) },
+    Register { needs: 2, ..at("fs4, upper half", 116, 4) },
+    Register { needs: 1, ..at("fs5", 120, 4) },
+    Register { needs: 2, ..at("fs5, upper half", 124, 4) },
+    Register { needs: 1, ..at("fs6", 128, 4) },
+    Register { needs: 2, ..at("fs6, upper half", 132, 4) },
+    Register { needs: 1, ..at("fs7", 136, 4) },
+    Register { needs: 2, ..at("fs7, upper half", 140, 4) },
+    // Rounding, the enables.
+    Register { needs: 1, ..control("fcsr0", 144, 4, 0x31f, 0) },
+];
+
+#[cfg(target_arch = "sparc64")]
+pub const REGISTERS: &[Register] = &[
+    at("l0", 0, 8),
+    at("l1", 8, 8),
+    at("l2", 16, 8),
+    at("l3", 24, 8),
+    at("l4", 32, 8),
+    at("l5", 40, 8),
+    at("l6", 48, 8),
+    at("l7", 56, 8),
+    at("i0", 64, 8),
+    at("i1", 72, 8),
+    at("i2", 80, 8),
+    at("i3", 88, 8),
+    at("i4", 96, 8),
+    at("i5", 104, 8),
+    // Rounding, the trap enables.
+    control("fsr", 112, 8, 0xcf80_0000, 0),
+];
+
+#[cfg(target_arch = "m68k")]
+pub const REGISTERS: &[Register] = &[
+    at("d2", 0, 4),
+    at("d3", 4, 4),
+    at("d4", 8, 4),
+    at("d5", 12, 4),
+    at("d6", 16, 4),
+    at("d7", 20, 4),
+    at("a2", 24, 4),
+    at("a3", 28, 4),
+    at("a4", 32, 4),
+    at("a5", 36, 4),
+    at("a6", 40, 4),
+    Register { needs: 1, mask: 0xffff_0000, ..at("fp2, sign and exponent", 44, 4) },
+    Register { needs: 1, ..at("fp2, upper mantissa", 48, 4) },
+    Register { needs: 1, ..at("fp2, lower mantissa", 52, 4) },
+    Register { needs: 1, mask: 0xffff_0000, ..at("fp3, sign and exponent", 56, 4) },
+    Register { needs: 1, ..at("fp3, upper mantissa", 60, 4) },
+    Register { needs: 1, ..at("fp3, lower mantissa", 64, 4) },
+    Register { needs: 1, mask: 0xffff_0000, ..at("fp4, sign and exponent", 68, 4) },
+    Register { needs: 1, ..at("fp4, upper mantissa", 72, 4) },
+    Register { needs: 1, ..at("fp4, lower mantissa", 76, 4) },
+    Register { needs: 1, mask: 0xffff_0000, ..at("fp5, sign and exponent", 80, 4) },
+    Register { needs: 1, ..at("fp5, upper mantissa", 84, 4) },
+    Register { needs: 1, ..at("fp5, lower mantissa", 88, 4) },
+    Register { needs: 1, mask: 0xffff_0000, ..at("fp6, sign and exponent", 92, 4) },
+    Register { needs: 1, ..at("fp6, upper mantissa", 96, 4) },
+    Register { needs: 1, ..at("fp6, lower mantissa", 100, 4) },
+    Register { needs: 1, mask: 0xffff_0000, ..at("fp7, sign and exponent", 104, 4) },
+    Register { needs: 1, ..at("fp7, upper mantissa", 108, 4) },
+    Register { needs: 1, ..at("fp7, lower mantissa", 112, 4) },
+    // The exception enables, precision, rounding.
+    Register { needs: 1, ..control("fpcr", 116, 4, 0xfff0, 0) },
+];
+
 const _: () = {
     let mut i = 0;
     while i < REGISTERS.len() {
