@@ -16,7 +16,7 @@ fn arch_file(target: &str, arch: &str, os: &str) -> Option<&'static str> {
             "arm_thumb1.S"
         }
         ("arm", _) => "arm_aapcs.S",
-        ("aarch64", "windows") => return None,
+        ("aarch64", "windows" | "uefi") => "aarch64_windows.S",
         ("aarch64", _) => "aarch64_aapcs64.S",
         ("powerpc", _) => "powerpc_sysv.S",
         ("powerpc64", "aix") => return None,
@@ -32,7 +32,7 @@ fn arch_file(target: &str, arch: &str, os: &str) -> Option<&'static str> {
 }
 
 /// What `arch_file` has rows for, in words: for the message that refuses an unsupported target.
-const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI, Windows), ARM (AAPCS), AArch64 (AAPCS64), \
+const SUPPORTED: &str = "x86-64 and 32-bit x86 (System V ABI, Windows), ARM (AAPCS), AArch64 (AAPCS64, Windows), \
      PowerPC (System V ABI; ELFv1, ELFv2), \
      RISC-V, s390x, MIPS (o32, n64), LoongArch64, SPARC64, m68k";
 

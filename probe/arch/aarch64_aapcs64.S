@@ -76,8 +76,10 @@ SYM(greenlet_probe):
 
 #if defined(__ELF__)
         .section .rodata
-#else
+#elif defined(__APPLE__)
         .const
+#else
+        .section .rdata, "dr"
 #endif
         .globl  SYM(greenlet_probe_features)
         .p2align 2
