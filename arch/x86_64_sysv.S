@@ -156,7 +156,8 @@ LOCAL(resume):
         SIZE(greenlet_jump)
 
 /* rdi: where to store the start of the one that is left; rsi: the start of the target, whose bytes
-   are all in place. The address to continue at is on the stack, as for greenlet_jump.            */
+   are all in place. The address to continue at is on the stack, as for greenlet_jump. Whoever is
+   continued gets the start of the one that was left as the result, which is not null.            */
         .globl  SYM(greenlet_swap)
         HIDDEN(greenlet_swap)
         TYPE(greenlet_swap)
@@ -172,6 +173,7 @@ SYM(greenlet_swap):
         sub     rsp, 8
         .cfi_adjust_cfa_offset 8
         mov     [rdi], rsp
+        mov     rax, rsp
         mov     rsp, rsi                /* the same layout, so the same rules: now the target's */
         add     rsp, 8
         .cfi_adjust_cfa_offset -8

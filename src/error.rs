@@ -112,6 +112,7 @@ impl<In> SwitchError<In> {
     /// # Panics
     ///
     /// Always: with what was thrown, or with a message that says why the switch was refused.
+    #[cold]
     #[track_caller]
     pub fn raise(self) -> ! {
         match self {

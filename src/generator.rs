@@ -4,6 +4,7 @@ use crate::error::SwitchError;
 use crate::greenlet::{AnyGreenlet, Greenlet};
 use crate::object::{Core, Stage};
 use crate::switch;
+use core::cell::Cell;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
@@ -40,11 +41,15 @@ struct Step<T>(Option<T>);
 /// kills what is suspended, so that its destructors run.
 pub struct Generator<T: 'static> {
     greenlet: Greenlet<Resume, Step<T>>,
+    /// Where it was suspended last, most probably: see `raw::Thread::switch_trusted`.
+    guess: Cell<usize>,
 }
 
 /// The generator's side: where its closure yields to.
 pub struct Yielder<T: 'static> {
     me: *const Core,
+    /// As in the generator, for whoever asked last.
+    guess: Cell<usize>,
     _value: PhantomData<fn(T)>,
 }
 
@@ -65,11 +70,12 @@ impl<T: 'static> Generator<T> {
         let run = move |Resume| {
             // SAFETY: the state of this thread.
             let me = unsafe { (*crate::runtime::Runtime::of_this_thread()).current() };
-            body(&Yielder { me, _value: PhantomData });
+            body(&Yielder { me, guess: Cell::new(0), _value: PhantomData });
             Step(None)
         };
         // SAFETY: the caller's promise.
-        Generator { greenlet: unsafe { Greenlet::with_parent(&AnyGreenlet::main(), run) } }
+        let greenlet = unsafe { Greenlet::with_parent(&AnyGreenlet::main(), run) };
+        Generator { greenlet, guess: Cell::new(0) }
     }
 
     /// The greenlet that the closure runs in.
@@ -96,10 +102,13 @@ impl<T: 'static> Iterator for Generator<T> {
             if (*runtime).current() != &raw const (*runtime).main {
                 return self.next_for_child();
             }
-            match switch::send::<Resume, Step<T>>(core, Resume) {
-                Ok(Step(value)) => value,
-                Err(error) => self.no_value(error),
-            }
+            switch::send(
+                core,
+                Resume,
+                Some(&self.guess),
+                |Step(value): Step<T>| value,
+                |error| self.no_value(error),
+            )
         }
     }
 }
@@ -121,12 +130,9 @@ impl<T: 'static> Generator<T> {
             if let Err(why) = self.greenlet.set_parent(&asks) {
                 panic!("a generator was asked for a value by itself or a child of it: {why}");
             }
-            let step = switch::send::<Resume, Step<T>>(core, Resume);
+            let step = self.greenlet.try_switch(Resume);
             Core::set_parent(core, &raw const (*runtime).main);
-            match step {
-                Ok(Step(value)) => value,
-                Err(error) => self.no_value(error),
-            }
+            step.map_or_else(|error| self.no_value(error), |Step(value)| value)
         }
     }
 
@@ -158,17 +164,19 @@ impl<T: 'static> Yielder<T> {
     #[inline]
     pub fn yield_(&self, value: T) {
         // SAFETY: a yielder is lent to the closure of a generator, which keeps the core as long as the closure runs.
-        let sent = unsafe {
+        unsafe {
             let core = &*self.me;
             assert!(
                 ptr::eq((*core.runtime).current(), core),
                 "a generator's yielder was used in another greenlet"
             );
-            switch::send::<Step<T>, Resume>(core.parent.get(), Step(Some(value)))
-        };
-        match sent {
-            Ok(Resume) => {}
-            Err(error) => error.raise(),
+            switch::send(
+                core.parent.get(),
+                Step(Some(value)),
+                Some(&self.guess),
+                |Resume| {},
+                |error| error.raise(),
+            );
         }
     }
 }

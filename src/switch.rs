@@ -12,48 +12,64 @@ use crate::typeinfo::TypeInfo;
 use crate::unwind;
 use alloc::boxed::Box;
 use core::any::Any;
+use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
 
 /// What somebody who kills waits for. Nobody outside can make one.
 struct Ended;
 
-/// Sends `value` to `target`, and waits for an `Out` from whoever switches back.
+/// Sends `value` to `target`, and waits for an `Out` from whoever switches back. For `guess` see
+/// `raw::Thread::switch_trusted`.
+///
+/// Goes on with `ok` or `err`, in line, so that the common path never has to look like a `Result` in memory.
 ///
 /// # Safety
 ///
 /// `target` is valid, and of this thread.
 #[inline(always)]
-pub(crate) unsafe fn send<In: 'static, Out: 'static>(
+pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
     target: *const Core,
     value: In,
-) -> Result<Out, SwitchError<In>> {
-    // SAFETY: `target` is valid and keeps its runtime; the running greenlet is held for running. The value is put in for a
-    // receiver of its type, and taken out as the type that was left in `awaits`.
+    guess: Option<&Cell<usize>>,
+    ok: impl FnOnce(Out) -> R,
+    err: impl FnOnce(SwitchError<In>) -> R,
+) -> R {
+    // SAFETY: `target` is valid and keeps its runtime. The value is put in for a receiver of its type, and taken out as the
+    // type that was left in `awaits`.
     unsafe {
         let runtime = (*target).runtime;
         let current = (*runtime).current();
         if target == current || !(*target).awaits.get().is::<In>() {
-            return send_elsewhere(target, value);
+            return match send_elsewhere(target, value) {
+                Ok(value) => ok(value),
+                Err(error) => err(error),
+            };
         }
         if unwind::panicking() || (*runtime).tracing.get() {
-            return Err(SwitchError::Refused(why_not(&*runtime), value));
+            return err(SwitchError::Refused(why_not(&*runtime), value));
         }
         if let Err((OutOfMemory, value)) = (*runtime).transit.put(value) {
-            return Err(SwitchError::Refused(Refused::OutOfMemory, value));
+            return err(SwitchError::Refused(Refused::OutOfMemory, value));
         }
         (*current).awaits.set(TypeInfo::of::<Out>());
         (*runtime).leaves(current);
         let went = if (*(*target).raw()).is_active() {
-            raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw())
+            raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw(), guess)
         } else {
             start(&*runtime, target)
         };
         if !went {
             (*runtime).attend(ORPHAN, false);
-            return Err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()));
+            return err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()));
         }
-        arrive(runtime, current).map_err(SwitchError::Thrown)
+        if (*runtime).attention.get() == 0 {
+            return ok((*runtime).transit.take());
+        }
+        match arrive_slowly(&*runtime, current) {
+            Ok(value) => ok(value),
+            Err(payload) => err(SwitchError::Thrown(payload)),
+        }
     }
 }
 
@@ -127,8 +143,6 @@ unsafe fn arrive<Out: 'static>(runtime: *const Runtime, me: *const Core) -> Resu
         if (*runtime).attention.get() != 0 {
             return arrive_slowly(&*runtime, me);
         }
-        // Straight into the caller's hands: a value that is moved on by wider loads than it was put in by waits for the
-        // stores.
         Ok((*runtime).transit.take())
     }
 }
@@ -436,7 +450,7 @@ unsafe fn go(
     unsafe {
         (*current).awaits.set(awaits);
         runtime.leaves(current);
-        let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw());
+        let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw(), None);
         if !went {
             runtime.attend(ORPHAN, false);
         }

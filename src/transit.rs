@@ -61,10 +61,25 @@ impl Transit {
     /// The last `put` was of a `T`, and it has not been taken.
     #[inline(always)]
     pub(crate) unsafe fn take<T>(&self) -> T {
+        const WORD: usize = size_of::<usize>();
         let place: *const T =
             if Self::fits::<T>() { self.room.get().cast() } else { self.large.get().cast() };
-        // SAFETY: the caller's promise.
-        unsafe { place.read() }
+        // SAFETY: the caller's promise. The words of a `T` may be uninitialized, and are moved, not looked at.
+        unsafe {
+            if !Self::fits::<T>() || !size_of::<T>().is_multiple_of(WORD) || align_of::<T>() < WORD
+            {
+                return place.read();
+            }
+            // Word by word: a value of two words was put in by two stores a moment ago, and one wide load would wait until
+            // both have reached the cache (6 ns on Zen 4).
+            let mut value = MaybeUninit::<T>::uninit();
+            let from = place.cast::<MaybeUninit<usize>>();
+            let to = value.as_mut_ptr().cast::<MaybeUninit<usize>>();
+            for at in 0..size_of::<T>() / WORD {
+                to.add(at).write(from.add(at).read_volatile());
+            }
+            value.assume_init()
+        }
     }
 
     #[cold]

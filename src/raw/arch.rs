@@ -81,7 +81,8 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
 }
 
 /// Leaves the running flow with its stack start stored in `*start` and goes on with the one whose start
-/// is `target`. Inlined; only where the arch file has the entry for it.
+/// is `target`. Inlined; only where the arch file has the entry for it. Returns the start of whoever was left when this
+/// flow was continued, if that was by `swap`; else anything.
 ///
 /// # Safety
 ///
@@ -89,7 +90,8 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
 /// that flow's stretch is in place. `start` may be written.
 #[cfg(greenlet_jump_entry)]
 #[inline(always)]
-pub(super) unsafe fn swap(start: *mut usize, target: usize) {
+pub(super) unsafe fn swap(start: *mut usize, target: usize) -> usize {
+    let left;
     // SAFETY: as in `jump`; nothing is called, and both sides of the swap have the same layout.
     unsafe {
         core::arch::asm!(
@@ -100,7 +102,7 @@ pub(super) unsafe fn swap(start: *mut usize, target: usize) {
             entry = sym greenlet_swap,
             in("rdi") start,
             in("rsi") target,
-            lateout("rax") _,
+            lateout("rax") left,
             lateout("r12") _,
             lateout("r13") _,
             lateout("r14") _,
@@ -108,4 +110,26 @@ pub(super) unsafe fn swap(start: *mut usize, target: usize) {
             clobber_abi("sysv64"),
         );
     }
+    left
+}
+
+/// `loaded`, which is most probably `guess`: where it is, the result does not depend on `loaded`, and the processor need not
+/// wait until it has been loaded.
+#[cfg(greenlet_jump_entry)]
+#[inline(always)]
+pub(super) fn guessed(loaded: usize, guess: usize) -> usize {
+    #[cold]
+    #[inline(never)]
+    fn wrong(loaded: usize) -> usize {
+        loaded
+    }
+    if loaded != guess {
+        return wrong(loaded);
+    }
+    let mut same = guess;
+    // SAFETY: no instruction. The compiler must not know that the two are equal here.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) same, options(pure, nomem, nostack, preserves_flags))
+    };
+    same
 }
