@@ -157,7 +157,7 @@ LOCAL(resume):
 
 /* rdi: where to store the start of the one that is left; rsi: the start of the target, whose bytes
    are all in place. The address to continue at is on the stack, as for greenlet_jump. Whoever is
-   continued gets the start of the one that was left as the result, which is not null.            */
+   continued gets a result that is not null, as from the other entries.                           */
         .globl  SYM(greenlet_swap)
         HIDDEN(greenlet_swap)
         TYPE(greenlet_swap)

@@ -4,7 +4,6 @@ use crate::error::SwitchError;
 use crate::greenlet::{AnyGreenlet, Greenlet};
 use crate::object::{Core, Stage};
 use crate::switch;
-use core::cell::Cell;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
@@ -41,15 +40,11 @@ struct Step<T>(Option<T>);
 /// kills what is suspended, so that its destructors run.
 pub struct Generator<T: 'static> {
     greenlet: Greenlet<Resume, Step<T>>,
-    /// Where it was suspended last, most probably: see `raw::Thread::switch_trusted`.
-    guess: Cell<usize>,
 }
 
 /// The generator's side: where its closure yields to.
 pub struct Yielder<T: 'static> {
     me: *const Core,
-    /// As in the generator, for whoever asked last.
-    guess: Cell<usize>,
     _value: PhantomData<fn(T)>,
 }
 
@@ -70,12 +65,11 @@ impl<T: 'static> Generator<T> {
         let run = move |Resume| {
             // SAFETY: the state of this thread.
             let me = unsafe { (*crate::runtime::Runtime::of_this_thread()).current() };
-            body(&Yielder { me, guess: Cell::new(0), _value: PhantomData });
+            body(&Yielder { me, _value: PhantomData });
             Step(None)
         };
         // SAFETY: the caller's promise.
-        let greenlet = unsafe { Greenlet::with_parent(&AnyGreenlet::main(), run) };
-        Generator { greenlet, guess: Cell::new(0) }
+        Generator { greenlet: unsafe { Greenlet::with_parent(&AnyGreenlet::main(), run) } }
     }
 
     /// The greenlet that the closure runs in.
@@ -102,13 +96,7 @@ impl<T: 'static> Iterator for Generator<T> {
             if (*runtime).current() != &raw const (*runtime).main {
                 return self.next_for_child();
             }
-            switch::send(
-                core,
-                Resume,
-                Some(&self.guess),
-                |Step(value): Step<T>| value,
-                |error| self.no_value(error),
-            )
+            switch::send(core, Resume, |Step(value): Step<T>| value, |error| self.no_value(error))
         }
     }
 }
@@ -170,13 +158,7 @@ impl<T: 'static> Yielder<T> {
                 ptr::eq((*core.runtime).current(), core),
                 "a generator's yielder was used in another greenlet"
             );
-            switch::send(
-                core.parent.get(),
-                Step(Some(value)),
-                Some(&self.guess),
-                |Resume| {},
-                |error| error.raise(),
-            );
+            switch::send(core.parent.get(), Step(Some(value)), |Resume| {}, |error| error.raise());
         }
     }
 }

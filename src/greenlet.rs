@@ -356,7 +356,7 @@ impl<In: 'static, Out: 'static> Greenlet<In, Out> {
     #[track_caller]
     pub fn switch(&self, value: In) -> Out {
         // SAFETY: the handle holds it, and handles do not leave their thread.
-        unsafe { switch::send(self.any.core(), value, None, |value| value, |error| error.raise()) }
+        unsafe { switch::send(self.any.core(), value, |value| value, |error| error.raise()) }
     }
 
     /// As [`switch`](Self::switch), for code that wants errors, and what is thrown, as a value.
@@ -369,7 +369,7 @@ impl<In: 'static, Out: 'static> Greenlet<In, Out> {
     #[inline]
     pub fn try_switch(&self, value: In) -> Result<Out, SwitchError<In>> {
         // SAFETY: the handle holds it, and handles do not leave their thread.
-        unsafe { switch::send(self.any.core(), value, None, Ok, Err) }
+        unsafe { switch::send(self.any.core(), value, Ok, Err) }
     }
 
     /// Throws `payload` into the greenlet: its switch unwinds with it, or returns it from

@@ -12,15 +12,13 @@ use crate::typeinfo::TypeInfo;
 use crate::unwind;
 use alloc::boxed::Box;
 use core::any::Any;
-use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
 
 /// What somebody who kills waits for. Nobody outside can make one.
 struct Ended;
 
-/// Sends `value` to `target`, and waits for an `Out` from whoever switches back. For `guess` see
-/// `raw::Thread::switch_trusted`.
+/// Sends `value` to `target`, and waits for an `Out` from whoever switches back.
 ///
 /// Goes on with `ok` or `err`, in line, so that the common path never has to look like a `Result` in memory.
 ///
@@ -31,7 +29,6 @@ struct Ended;
 pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
     target: *const Core,
     value: In,
-    guess: Option<&Cell<usize>>,
     ok: impl FnOnce(Out) -> R,
     err: impl FnOnce(SwitchError<In>) -> R,
 ) -> R {
@@ -55,7 +52,7 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
         (*current).awaits.set(TypeInfo::of::<Out>());
         (*runtime).leaves(current);
         let went = if (*(*target).raw()).is_active() {
-            raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw(), guess)
+            raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw())
         } else {
             start(&*runtime, target)
         };
@@ -450,7 +447,7 @@ unsafe fn go(
     unsafe {
         (*current).awaits.set(awaits);
         runtime.leaves(current);
-        let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw(), None);
+        let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw());
         if !went {
             runtime.attend(ORPHAN, false);
         }

@@ -81,8 +81,7 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
 }
 
 /// Leaves the running flow with its stack start stored in `*start` and goes on with the one whose start
-/// is `target`. Inlined; only where the arch file has the entry for it. Returns the start of whoever was left when this
-/// flow was continued, if that was by `swap`; else anything.
+/// is `target`. Inlined; only where the arch file has the entry for it.
 ///
 /// # Safety
 ///
@@ -90,8 +89,7 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
 /// that flow's stretch is in place. `start` may be written.
 #[cfg(greenlet_jump_entry)]
 #[inline(always)]
-pub(super) unsafe fn swap(start: *mut usize, target: usize) -> usize {
-    let left;
+pub(super) unsafe fn swap(start: *mut usize, target: usize) {
     // SAFETY: as in `jump`; nothing is called, and both sides of the swap have the same layout.
     unsafe {
         core::arch::asm!(
@@ -102,7 +100,7 @@ pub(super) unsafe fn swap(start: *mut usize, target: usize) -> usize {
             entry = sym greenlet_swap,
             in("rdi") start,
             in("rsi") target,
-            lateout("rax") left,
+            lateout("rax") _,
             lateout("r12") _,
             lateout("r13") _,
             lateout("r14") _,
@@ -110,26 +108,4 @@ pub(super) unsafe fn swap(start: *mut usize, target: usize) -> usize {
             clobber_abi("sysv64"),
         );
     }
-    left
-}
-
-/// `loaded`, which is most probably `guess`: where it is, the result does not depend on `loaded`, and the processor need not
-/// wait until it has been loaded.
-#[cfg(greenlet_jump_entry)]
-#[inline(always)]
-pub(super) fn guessed(loaded: usize, guess: usize) -> usize {
-    #[cold]
-    #[inline(never)]
-    fn wrong(loaded: usize) -> usize {
-        loaded
-    }
-    if loaded != guess {
-        return wrong(loaded);
-    }
-    let mut same = guess;
-    // SAFETY: no instruction. The compiler must not know that the two are equal here.
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) same, options(pure, nomem, nostack, preserves_flags))
-    };
-    same
 }

@@ -4,7 +4,6 @@
 //! the stack pointer. Nothing here may touch thread-local storage or unwind.
 
 use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch};
-use core::cell::Cell;
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use core::{fmt, hint, ptr};
@@ -236,7 +235,7 @@ impl Thread {
             if Self::prepare(this, target, word)? {
                 return Ok(word);
             }
-            if Self::switch_trusted(this, target, None) {
+            if Self::switch_trusted(this, target) {
                 Ok((*this).word)
             } else {
                 Err(Error::OutOfMemory)
@@ -246,18 +245,11 @@ impl Thread {
 
     /// [`Thread::switch_inline`] without its checks and without a word. False if there was no memory.
     ///
-    /// `guess` is the start of the one that switched here last. Two that take turns on stacks of their own so need not
-    /// wait for the chain of loads that finds the other's start, and that is most of what a switch takes there.
-    ///
     /// # Safety
     ///
     /// As for [`Thread::start`]; and `target` is active, of this thread, and not the running one.
     #[inline(always)]
-    pub(crate) unsafe fn switch_trusted(
-        this: *mut Thread,
-        target: *mut Greenlet,
-        guess: Option<&Cell<usize>>,
-    ) -> bool {
+    pub(crate) unsafe fn switch_trusted(this: *mut Thread, target: *mut Greenlet) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
             #[cfg(greenlet_jump_entry)]
@@ -265,17 +257,9 @@ impl Thread {
                 // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
                 let current = (*this).current;
                 (*this).current = target;
-                let mut start = (*target).start;
-                if let Some(guess) = guess {
-                    start = arch::guessed(start, guess.get());
-                }
-                let left = arch::swap(&raw mut (*current).start, start);
-                if let Some(guess) = guess {
-                    guess.set(left);
-                }
+                arch::swap(&raw mut (*current).start, (*target).start);
                 return true;
             }
-            let _ = guess;
             (*this).target = target;
             !arch::jump(save::<Switch>, restore, this.cast()).is_null()
         }
