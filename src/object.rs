@@ -191,8 +191,26 @@ impl Core {
         // SAFETY: main has no ancestors, so there is no cycle.
         unsafe {
             let main = &raw const (*(*this).runtime).main;
-            if (*this).children.get() == 0 && (*this).parent.get() != main {
+            if !(*this).has_children() && (*this).parent.get() != main {
                 Self::set_parent(this, main);
+            }
+        }
+    }
+
+    /// The same for one that leaves for `parent`, which therefore is not freed, whatever counts it has: nothing of the
+    /// user's runs.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unparent`](Self::unparent); `parent` is its parent.
+    pub(crate) unsafe fn unparent_for(this: *const Core, parent: *const Core) {
+        // SAFETY: main has no ancestors, so there is no cycle.
+        unsafe {
+            let main = &raw const (*(*this).runtime).main;
+            if !(*this).has_children() && parent != main {
+                (*main).add_child();
+                (*this).parent.set(main);
+                (*parent).children.set((*parent).children.get() - 1);
             }
         }
     }

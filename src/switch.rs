@@ -222,15 +222,12 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
             Err((first, payload)) => first_that_can_take(runtime, first, payload),
         };
         // From here on something is in transit or thrown: no code of the user's may run.
-        (*target).hold();
         Core::finish(me);
-        if killer.is_null() {
-            // What this can free has finished: the nearest ancestor that has not is the target, or below it.
-            Core::unparent(me);
-        } else {
-            Core::release_later(killer); // it does the same for us
+        if !killer.is_null() {
+            Core::release_later(killer); // it unparents this one
+        } else if (*me).parent.get() == target {
+            Core::unparent_for(me, target);
         }
-        (*target).count.set((*target).count.get() - 1); // about to run: alive without being counted
         runtime.leaves(me);
         leave(runtime, target)
     }
