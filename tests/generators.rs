@@ -254,7 +254,7 @@ fn a_generator_may_switch_to_others_between_its_values() {
 
 #[test]
 fn nobody_but_next_can_resume_a_generator_with_a_value() {
-    let mut numbers = generator(|out| (0..).for_each(|n| out.yield_(n)));
+    let mut numbers = generator(|out| (0..u64::MAX).for_each(|n| out.yield_(n)));
     assert_eq!(numbers.next(), Some(0));
     let (why, ()) = common::refused(numbers.greenlet().typed::<(), ()>().try_switch(()));
     assert!(matches!(why, Refused::WrongType { .. }), "{why}");
@@ -267,7 +267,7 @@ fn a_throw_into_a_generator_ends_it() {
     let token = drops.token();
     let mut numbers = generator(move |out| {
         let _token = token;
-        (0..).for_each(|n| out.yield_(n));
+        (0..u64::MAX).for_each(|n| out.yield_(n));
     });
     assert_eq!(numbers.next(), Some(0));
     let into = numbers.greenlet().typed::<(), ()>();
