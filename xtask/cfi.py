@@ -41,18 +41,19 @@ FUNCTIONS = ["greenlet_switch", "greenlet_jump", "greenlet_swap"]
 #   pops        how much a return adds to the stack pointer
 #   link        the register with the return address, or None: on the stack
 #   target      at greenlet_swap, where the target's stack start is
+#   record      where in a frame record the return address is, if the switch makes one
 #   halves      the first letter of registers that are the low halves of vectors, and the vectors'
 #   guessed     the instruction at which gdb does not look at the CFI
 #   signs       the instructions after which a return address is signed, and no longer is
 ARCHITECTURES = {
     "i386:x86-64": dict(
         pc="rip", sp="rsp", fp="rbp", result="rax", pops=8, link=None, target="rsi",
-        signs=None, halves="-", guessed=b"\xc3",
+        signs=None, halves="-", guessed=b"\xc3", record=None,
         preserved=["rbx", "rbp", "r12", "r13", "r14", "r15"], kept=["rbx", "rbp"],
     ),
     "aarch64": dict(
         pc="pc", sp="sp", fp="x29", result="x0", pops=0, link="x30", target=None,
-        signs=("paciasp", "autiasp"), halves="dzv", guessed=None,
+        signs=("paciasp", "autiasp"), halves="dzv", guessed=None, record=8,
         preserved=["x%d" % n for n in range(19, 31)] + ["d%d" % n for n in range(8, 16)],
         kept=None,
     ),
@@ -172,6 +173,14 @@ def check_end(frame, what):
     elif frame.unwind_stop_reason() != gdb.FRAME_UNWIND_OUTERMOST:
         reason = gdb.frame_stop_reason_string(frame.unwind_stop_reason())
         mistake("%s: the backtrace ends by an error: %s" % (what, reason))
+
+
+def recorded(frame, truth):
+    """Is there a frame record of this caller where the frame pointer points?"""
+    try:
+        return not (word(value(frame, arch["fp"]) + arch["record"]) ^ truth.pc) & (1 << 48) - 1
+    except gdb.MemoryError:
+        return False
 
 
 def inside(pc):
@@ -323,6 +332,8 @@ def activation():
                 mistake("%s: the frame pointer is not zero" % what)
         else:
             check_callers(older, truths, what)
+            if arch["record"] and not recorded(frame, truths[0]):
+                mistake("%s: walkers by frame pointer do not come to the caller" % what)
         if not run_until(back):
             if phase != "without a caller":
                 mistake("%s: it did not return" % what)

@@ -50,6 +50,14 @@ pub fn outcome(target: &'static Target) -> Outcome {
     }
 }
 
+/// What is wrong with a probe that is there already, or `None`. Says nothing itself.
+pub fn mistake(target: &Target, program: &Path) -> Option<String> {
+    match watch(target, program) {
+        Ok(done) => said(&done).err(),
+        Err(why) => Some(why),
+    }
+}
+
 fn probe(target: &'static Target) -> Result<PathBuf, String> {
     let done = Toolchain::new(target)?
         .cargo()
@@ -109,20 +117,34 @@ impl Drop for Ended {
     }
 }
 
-/// What the script said: gdb's own chatter is shown only where something went wrong.
+/// gdb's own chatter is shown only where something went wrong.
 fn verdict(done: &Done) -> Outcome {
-    let lines: Vec<&str> = done.stdout.lines().filter(|line| line.starts_with("cfi: ")).collect();
-    let ok = lines.contains(&"cfi: ok") && done.ok();
-    match lines.iter().find_map(|line| checked(line)) {
-        Some(instructions) if ok => {
-            println!("{}", lines.join("\n"));
-            Outcome::Ok(instructions)
+    match said(done) {
+        Ok(checks) => {
+            println!("{}", ours(done).collect::<Vec<_>>().join("\n"));
+            Outcome::Ok(checks)
         }
-        _ => {
+        Err(mistake) => {
             print!("{}", done.stdout);
             eprint!("{}", done.stderr);
-            let mistake = lines.iter().find_map(|line| line.strip_prefix("cfi: MISTAKE: "));
-            Outcome::Failed(mistake.map_or_else(|| done.how(), String::from))
+            Outcome::Failed(mistake)
+        }
+    }
+}
+
+/// The lines of the script, as against gdb's and the program's.
+fn ours(done: &Done) -> impl Iterator<Item = &str> {
+    done.stdout.lines().filter(|line| line.starts_with("cfi: "))
+}
+
+/// What the script said: how many checks it made, or the first mistake.
+fn said(done: &Done) -> Result<usize, String> {
+    match ours(done).find_map(checked) {
+        Some(checks) if ours(done).any(|line| line == "cfi: ok") && done.ok() => Ok(checks),
+        _ => {
+            let mistake = |mark| ours(done).find_map(|line: &str| line.strip_prefix(mark));
+            let mistake = mistake("cfi: MISTAKE: ").or_else(|| mistake("cfi: FAILED: "));
+            Err(mistake.map_or_else(|| done.how(), String::from))
         }
     }
 }

@@ -9,6 +9,7 @@ mod args;
 mod cfi;
 mod cross;
 mod lint;
+mod mutate;
 mod readme;
 mod run;
 mod table;
@@ -25,6 +26,7 @@ cargo xtask COMMAND
   test [--install] [--quick] [--only PATTERN]   every test that this machine can run, one table at the end
   cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
+  mutate [TARGET] [--install]                   which single mistakes in an arch file no test notices
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         "test" => Args::parse(rest, &["--install", "--quick"], &["--only"]).and_then(test::command),
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
+        "mutate" => Args::parse(rest, &["--install"], &[]).and_then(mutate::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "readme" => Args::parse(rest, &["--check"], &[]).and_then(readme::command),
         "" | "help" | "-h" | "--help" => {

@@ -6,7 +6,6 @@ use crate::run::{Run, root};
 use crate::table::{Outcome, Table};
 use crate::targets::{TARGETS, host};
 use crate::{apt, cfi};
-use std::path::Path;
 
 /// One row: what it is called, what it needs, and how it is run.
 struct Row {
@@ -22,7 +21,7 @@ struct Row {
 const EXAMPLE_ARGUMENTS: &[(&str, &str)] = &[("million", "100000")];
 
 /// Examples with a row of their own.
-const OWN_ROW: &[&str] = &["abort", "cfi"];
+const OWN_ROW: &[&str] = &["abort"];
 
 /// The command.
 pub fn command(args: Args) -> Result<bool, String> {
@@ -72,11 +71,11 @@ fn rows(quick: bool) -> Vec<Row> {
     row("features: alloc", true, cargo_test("-p greenlet --no-default-features --features alloc"));
     row("features: none", true, cargo_test("-p greenlet --no-default-features"));
 
-    if example("abort").exists() {
+    if examples().iter().any(|name| name == "abort") {
         let run = || program(Run::cargo().words("run --profile abort --example abort"));
         row("panic = abort", false, Box::new(run));
     }
-    for name in examples() {
+    for name in examples().into_iter().filter(|name| !OWN_ROW.contains(&name.as_str())) {
         let words = EXAMPLE_ARGUMENTS.iter().find(|(example, _)| *example == name);
         let words = words.map_or("", |(_, arguments)| arguments);
         let label = format!("example: {name} {words}");
@@ -117,20 +116,18 @@ fn program(run: Run) -> Outcome {
     }
 }
 
-fn example(name: &str) -> std::path::PathBuf {
-    root().join("examples").join(name).with_extension("rs")
-}
-
-/// The names of the examples that are run as they are, sorted.
+/// The names of the examples, `examples/NAME.rs` and `examples/NAME/main.rs`, sorted.
 fn examples() -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(root().join("examples"))
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .filter_map(|path| path.file_stem().and_then(|s| Path::new(s).to_str().map(String::from)))
-        .filter(|name| !OWN_ROW.contains(&name.as_str()))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "rs")
+                || path.join("main.rs").exists()
+        })
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
         .collect();
     names.sort();
     names
