@@ -1,0 +1,103 @@
+//! The Rust API: random programs against a model that has no greenlets in it.
+//!
+//! A program is a list of operations; whichever greenlet runs takes the next one. `property/model.rs` says what has to
+//! happen: every value, error, destructor and end, in order. `property/real.rs` does it with greenlets. The two logs have to
+//! be the same.
+
+#[path = "property/model.rs"]
+mod model;
+#[path = "property/real.rs"]
+mod real;
+
+use model::{Op, Style, Ty};
+use proptest::prelude::*;
+use std::fmt::Write;
+use std::sync::Once;
+
+fn op() -> impl Strategy<Value = Op> {
+    let n = || 0u8..16;
+    let ty = || prop_oneof![4 => Just(Ty::Small), 1 => Just(Ty::Large)];
+    let style = || prop_oneof![Just(Style::Raise), Just(Style::Try)];
+    let odd = || prop::bool::weighted(0.08);
+    let rare = || prop::option::weighted(0.15, n());
+    prop_oneof![
+        14 => (prop::option::weighted(0.4, n()), ty(), ty(), rare())
+            .prop_map(|(parent, takes, gives, captures)| Op::Create { parent, takes, gives, captures }),
+        30 => (n(), ty(), style(), odd())
+            .prop_map(|(to, want, style, odd)| Op::Switch { to, want, style, odd }),
+        5 => (n(), ty(), style(), odd())
+            .prop_map(|(to, want, style, odd)| Op::Throw { to, want, style, odd }),
+        3 => (n(), odd()).prop_map(|(whom, odd)| Op::Kill { whom, odd }),
+        3 => n().prop_map(Op::CloneHandle),
+        9 => n().prop_map(Op::DropHandle),
+        3 => n().prop_map(Op::KeepHandle),
+        3 => Just(Op::KeepGuard),
+        4 => (n(), n()).prop_map(|(of, to)| Op::SetParent { of, to }),
+        5 => Just(Op::Return),
+        3 => Just(Op::Panic),
+        8 => (0u8..4, any::<bool>()).prop_map(|(size, catches)| Op::Deeper { size, catches }),
+        4 => Just(Op::Shallower),
+        2 => (0u8..5, 0u8..4).prop_map(|(values, depth)| Op::NewGenerator { values, depth }),
+        4 => n().prop_map(Op::Next),
+        1 => n().prop_map(Op::DropGenerator),
+        1 => n().prop_map(Op::KeepGenerator),
+        1 => Just(Op::Look),
+    ]
+}
+
+/// As many cases as usual or as `PROPTEST_CASES` says. A failing case is printed, not stored.
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Panics of the threads that carry out programs are meant; only those of the tests are printed.
+fn quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let quiet = std::thread::current().name() == Some(real::QUIET);
+            if !quiet || std::env::var_os("GREENLET_TRACE").is_some() {
+                before(info);
+            }
+        }));
+    });
+}
+
+/// The program, and the two logs side by side from where they differ.
+fn explain(steps: &[model::Step], expected: &[String], found: &[String]) -> String {
+    let mut text = String::from("the logs differ.\nThe program:\n");
+    for step in steps {
+        writeln!(text, "    {step:?}").unwrap();
+    }
+    let same = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
+    text.push_str("The log:\n");
+    for line in &expected[..same] {
+        writeln!(text, "    {line}").unwrap();
+    }
+    writeln!(text, "  expected then: {:#?}", &expected[same..]).unwrap();
+    writeln!(text, "  found: {:#?}", &found[same..]).unwrap();
+    text
+}
+
+fn check(ops: &[Op]) -> Result<(), TestCaseError> {
+    quiet();
+    let model = model::run(ops);
+    if std::env::var_os("GREENLET_TRACE").is_some() {
+        eprintln!("{:#?}", model.steps);
+    }
+    let found = real::run(&model.steps);
+    if found == model.log {
+        return Ok(());
+    }
+    Err(TestCaseError::fail(explain(&model.steps, &model.log, &found)))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn random_programs_do_what_the_model_says(ops in prop::collection::vec(op(), 0..80)) {
+        check(&ops)?;
+    }
+}

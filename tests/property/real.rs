@@ -1,0 +1,516 @@
+//! Carries out [`Step`]s with greenlets. Whoever runs takes the next one. What happens goes to a log.
+
+use crate::model::{Step, Style, Ty};
+use greenlet::*;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// What a thread's greenlets share.
+struct Shared {
+    steps: Vec<Step>,
+    at: Cell<usize>,
+    log: Log,
+    /// Who runs, as far as they say themselves.
+    table: RefCell<Vec<Vec<AnyGreenlet>>>,
+    generators: RefCell<HashMap<usize, Generator<usize>>>,
+    /// Numbers of greenlets by their identity. One that has been freed may have had the same.
+    numbers: RefCell<HashMap<usize, usize>>,
+}
+
+impl Shared {
+    fn say(&self, me: usize, what: impl Display) {
+        self.log.lock().unwrap().push(format!("{me}: {what}"));
+    }
+
+    fn handle(&self, g: usize) -> Option<AnyGreenlet> {
+        self.table.borrow().get(g)?.last().cloned()
+    }
+}
+
+/// Carries out the steps on a thread of its own, and answers the log.
+pub fn run(steps: &[Step]) -> Vec<String> {
+    let log = Log::default();
+    let (steps, of_thread) = (steps.to_vec(), log.clone());
+    let thread = std::thread::Builder::new().name(QUIET.into());
+    let joined = thread.spawn(move || main(steps, of_thread)).unwrap().join();
+    if joined.is_err() {
+        log.lock().unwrap().push("the thread panicked".into());
+    }
+    std::mem::take(&mut log.lock().unwrap())
+}
+
+/// The name of threads whose panics are not printed.
+pub const QUIET: &str = "quiet";
+
+fn main(steps: Vec<Step>, log: Log) {
+    let shared = Rc::new(Shared {
+        steps,
+        at: Cell::new(0),
+        log: log.clone(),
+        table: RefCell::new(vec![vec![AnyGreenlet::main()]]),
+        generators: RefCell::default(),
+        numbers: RefCell::default(),
+    });
+    shared.numbers.borrow_mut().insert(AnyGreenlet::main().id(), 0);
+    level::<5>(&shared, 0, 0, 0);
+
+    let mut generators: Vec<_> = shared.generators.take().into_iter().collect();
+    generators.sort_by_key(|(id, _)| *id);
+    generators.into_iter().for_each(drop);
+    let greenlets = shared.table.borrow().len();
+    for g in 0..greenlets {
+        loop {
+            let handle = shared.table.borrow_mut()[g].pop();
+            if handle.is_none() {
+                break;
+            }
+        }
+    }
+    log.lock().unwrap().push("end of the thread".into());
+}
+
+/// Says when it is dropped. If that is because of a panic, it checks that nothing can be thrown then.
+struct Guard {
+    id: usize,
+    shared: Rc<Shared>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut how = "";
+        if std::thread::panicking() {
+            let main = AnyGreenlet::main().typed::<Small, Small>();
+            how = match main.try_throw(Box::new(())) {
+                Err(SwitchError::Refused(Refused::Unwinding, _)) => ", refused to throw: unwinding",
+                _ => ", and threw while unwinding",
+            };
+        }
+        let me = AnyGreenlet::current().id();
+        let me = self.shared.numbers.borrow().get(&me).copied().unwrap_or(usize::MAX);
+        self.shared.say(me, format_args!("guard {} dropped{how}", self.id));
+    }
+}
+
+/// A value on its way. One that nobody receives says so.
+struct Token {
+    id: usize,
+    shared: Option<Rc<Shared>>,
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            let me = AnyGreenlet::current().id();
+            let me = shared.numbers.borrow().get(&me).copied().unwrap_or(usize::MAX);
+            shared.say(me, format_args!("value {} dropped", self.id));
+        }
+    }
+}
+
+trait Value: Sized + 'static {
+    fn new(id: usize, shared: &Rc<Shared>) -> Self;
+    /// Its number, if it is whole.
+    fn open(self) -> usize;
+}
+
+struct Small(Token);
+
+impl Value for Small {
+    fn new(id: usize, shared: &Rc<Shared>) -> Self {
+        Small(Token { id, shared: Some(shared.clone()) })
+    }
+    fn open(mut self) -> usize {
+        self.0.shared = None;
+        self.0.id
+    }
+}
+
+/// Too large for the room in a thread's state, and with an alignment of its own.
+#[repr(align(32))]
+struct Large {
+    before: [usize; 9],
+    token: Token,
+    after: [f64; 5],
+}
+
+impl Value for Large {
+    fn new(id: usize, shared: &Rc<Shared>) -> Self {
+        let token = Token { id, shared: Some(shared.clone()) };
+        Large { before: [id; 9], token, after: [id as f64; 5] }
+    }
+    fn open(mut self) -> usize {
+        self.token.shared = None;
+        let id = self.token.id;
+        let whole = self.before == [id; 9] && self.after == [id as f64; 5];
+        let aligned = (&raw const self).addr().is_multiple_of(32);
+        if whole && aligned { id } else { usize::MAX }
+    }
+}
+
+struct Payload(usize);
+
+/// The words of a payload, or the payload of a kill, which must go on.
+fn words(payload: Box<dyn Any + Send>) -> Result<String, Box<dyn Any + Send>> {
+    let ty = |name: &str| name.rsplit("::").next().unwrap_or(name).to_string();
+    if payload.is::<Killed>() {
+        Err(payload)
+    } else if let Some(Payload(id)) = payload.downcast_ref() {
+        Ok(format!("payload {id}"))
+    } else if let Some(WrongResult { expected, returned }) = payload.downcast_ref() {
+        Ok(format!("a result of type {} for {}", ty(returned), ty(expected)))
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        let why = match text.strip_prefix("switch refused: ") {
+            Some("the greenlet has finished") => "Finished",
+            Some("the greenlet is its thread's main one") => "Main",
+            Some(text) if text.starts_with("the greenlet waits for a value of type") => "WrongType",
+            _ => text,
+        };
+        Ok(format!("switch refused: {why}"))
+    } else {
+        Ok("an unknown payload".into())
+    }
+}
+
+fn why(refused: &Refused) -> String {
+    match refused {
+        Refused::WrongType { .. } => "WrongType".into(),
+        refused => format!("{refused:?}"),
+    }
+}
+
+/// Why a level is left.
+enum Leave {
+    Level,
+    /// The greenlet, with this result.
+    Greenlet(usize),
+}
+
+/// One level of recursion.
+#[inline(never)]
+fn level<const N: usize>(shared: &Rc<Shared>, me: usize, depth: usize, guard: usize) -> Leave {
+    let _guard = Guard { id: guard, shared: shared.clone() };
+    body_of_level::<N>(shared, me, depth, guard)
+}
+
+fn body_of_level<const N: usize>(
+    shared: &Rc<Shared>,
+    me: usize,
+    depth: usize,
+    seed: usize,
+) -> Leave {
+    let mut kept: Vec<Box<dyn Any>> = Vec::new();
+    let number = |i: usize| (seed * 1000 + depth * 100 + i).wrapping_mul(0x9E37_79B1);
+    let mut words = [0; N];
+    for (i, word) in words.iter_mut().enumerate() {
+        *word = number(i);
+    }
+    let (a, b, c) =
+        (black_box(number(1) as f64), black_box(number(2) as f32), black_box(number(3)));
+    loop {
+        black_box(&words);
+        let leave = if me == 0 && depth == 0 {
+            // Main survives everything.
+            let one = || one_step(shared, me, depth, &mut kept);
+            catch_unwind(AssertUnwindSafe(one)).unwrap_or_else(|payload| {
+                caught(shared, me, payload);
+                None
+            })
+        } else {
+            one_step(shared, me, depth, &mut kept)
+        };
+        let words_right = (0..N).all(|i| black_box(words[i]) == number(i));
+        let right = a == number(1) as f64 && b == number(2) as f32 && c == number(3);
+        if !words_right || !right {
+            shared.say(me, "SOMETHING IN A FRAME IS NOT WHAT IT WAS");
+        }
+        if let Some(leave) = leave {
+            return leave;
+        }
+    }
+}
+
+fn caught(shared: &Rc<Shared>, me: usize, payload: Box<dyn Any + Send>) {
+    match words(payload) {
+        Ok(words) => shared.say(me, format_args!("caught: {words}")),
+        Err(killed) => resume_unwind(killed),
+    }
+}
+
+fn one_step(
+    shared: &Rc<Shared>,
+    me: usize,
+    depth: usize,
+    kept: &mut Vec<Box<dyn Any>>,
+) -> Option<Leave> {
+    let at = shared.at.get();
+    shared.at.set(at + 1);
+    let Some(step) = shared.steps.get(at) else {
+        return Some(if me == 0 { Leave::Level } else { Leave::Greenlet(0) });
+    };
+    match *step {
+        Step::Create { id, parent, takes, gives, guard, captures } => {
+            create(shared, id, parent, (takes, gives), guard, captures);
+        }
+        Step::Switch { to, value, send, want, style } => {
+            let Some(to) = shared.handle(to) else {
+                shared.say(me, "no handle");
+                return None;
+            };
+            match (send, want) {
+                (Ty::Small, Ty::Small) => switch::<Small, Small>(shared, me, &to, value, style),
+                (Ty::Small, Ty::Large) => switch::<Small, Large>(shared, me, &to, value, style),
+                (Ty::Large, Ty::Small) => switch::<Large, Small>(shared, me, &to, value, style),
+                (Ty::Large, Ty::Large) => switch::<Large, Large>(shared, me, &to, value, style),
+            }
+        }
+        Step::Throw { to, payload, want, style } => {
+            let Some(to) = shared.handle(to) else {
+                shared.say(me, "no handle");
+                return None;
+            };
+            match want {
+                Ty::Small => throw::<Small>(shared, me, &to, payload, style),
+                Ty::Large => throw::<Large>(shared, me, &to, payload, style),
+            }
+        }
+        Step::Kill(whom) => {
+            let Some(whom) = shared.handle(whom) else {
+                shared.say(me, "no handle");
+                return None;
+            };
+            match whom.kill() {
+                Ok(()) => shared.say(me, "killed"),
+                Err(refused) => shared.say(me, format_args!("refused: {}", why(&refused))),
+            }
+        }
+        Step::CloneHandle(of) => {
+            if let Some(handle) = shared.handle(of) {
+                shared.table.borrow_mut()[of].push(handle);
+            }
+        }
+        Step::DropHandle(of) => {
+            let handle = shared.table.borrow_mut()[of].pop();
+            drop(handle);
+        }
+        Step::KeepHandle(of) => {
+            if let Some(handle) = shared.handle(of) {
+                kept.push(Box::new(handle));
+            }
+        }
+        Step::KeepGuard(id) => kept.push(Box::new(Guard { id, shared: shared.clone() })),
+        Step::SetParent(of, to) => {
+            if let (Some(g), Some(parent)) = (shared.handle(of), shared.handle(to)) {
+                // Its own temporary handles must not keep anybody when it says what happened.
+                let result = g.set_parent(&parent);
+                match result {
+                    Ok(()) => shared.say(me, format_args!("{of} has the parent {to}")),
+                    Err(refused) => shared.say(me, format_args!("refused: {}", why(&refused))),
+                }
+            }
+        }
+        Step::Return(value) => return Some(Leave::Greenlet(value)),
+        Step::Panic(payload) => resume_unwind(Box::new(Payload(payload))),
+        Step::Deeper { size, catches, guard } => {
+            let deeper = || match size % 4 {
+                0 => level::<1>(shared, me, depth + 1, guard),
+                1 => level::<9>(shared, me, depth + 1, guard),
+                2 => level::<60>(shared, me, depth + 1, guard),
+                _ => level::<400>(shared, me, depth + 1, guard),
+            };
+            let leave = if catches {
+                catch_unwind(AssertUnwindSafe(deeper)).unwrap_or_else(|payload| {
+                    caught(shared, me, payload);
+                    Leave::Level
+                })
+            } else {
+                deeper()
+            };
+            if let Leave::Greenlet(value) = leave {
+                return Some(Leave::Greenlet(value));
+            }
+        }
+        Step::Shallower => return Some(Leave::Level),
+        Step::NewGenerator { id, first, values, ref guards } => {
+            let captured = Guard { id: guards[0], shared: shared.clone() };
+            let guards = guards[1..].to_vec();
+            let shared_too = shared.clone();
+            // SAFETY: nothing points into the frames of `walk`.
+            let generator = unsafe {
+                Generator::new(move |out: &Yielder<usize>| {
+                    let _captured = captured;
+                    walk(&shared_too, out, first, values, &guards);
+                })
+            };
+            let number = generator.greenlet().id();
+            shared.numbers.borrow_mut().insert(number, id);
+            shared.generators.borrow_mut().insert(id, generator);
+        }
+        Step::Next(id) => {
+            let generator = shared.generators.borrow_mut().remove(&id);
+            if let Some(mut generator) = generator {
+                match generator.next() {
+                    Some(value) => shared.say(me, format_args!("generator {id} gave {value}")),
+                    None => shared.say(me, format_args!("generator {id} has ended")),
+                }
+                shared.generators.borrow_mut().insert(id, generator);
+            }
+        }
+        Step::DropGenerator(id) => {
+            let generator = shared.generators.borrow_mut().remove(&id);
+            drop(generator);
+        }
+        Step::KeepGenerator(id) => {
+            let generator = shared.generators.borrow_mut().remove(&id);
+            kept.push(Box::new(generator));
+        }
+        Step::Look => look(shared, me),
+    }
+    None
+}
+
+/// A generator's recursion: yields from the deepest level.
+fn walk(shared: &Rc<Shared>, out: &Yielder<usize>, first: usize, values: usize, guards: &[usize]) {
+    let [guard, deeper @ ..] = guards else {
+        return (first..first + values).for_each(|value| out.yield_(value));
+    };
+    let _guard = Guard { id: *guard, shared: shared.clone() };
+    walk(shared, out, first, values, deeper);
+}
+
+fn look(shared: &Rc<Shared>, me: usize) {
+    let len = shared.table.borrow().len();
+    for g in 0..len {
+        let Some(handle) = shared.handle(g) else { continue };
+        let stage = match (handle.is_started(), handle.is_active(), handle.is_finished()) {
+            (false, false, false) => "New",
+            (true, true, false) => "Active",
+            (_, false, true) => "Finished",
+            _ => "in no stage",
+        };
+        let running = if handle.is_current() { ", running" } else { "" };
+        let parent = match handle.parent() {
+            None => String::new(),
+            Some(parent) => {
+                let numbers = shared.numbers.borrow();
+                numbers.get(&parent.id()).map_or("?".into(), |n| format!(", parent {n}"))
+            }
+        };
+        shared.say(me, format_args!("{g} is {stage}{running}{parent}"));
+    }
+}
+
+/// What a closure owns. Dropped in this order.
+struct Captured {
+    _guard: Guard,
+    _handle: Option<AnyGreenlet>,
+}
+
+fn create(
+    shared: &Rc<Shared>,
+    id: usize,
+    parent: Option<usize>,
+    types: (Ty, Ty),
+    guard: usize,
+    captures: Option<usize>,
+) {
+    let captured = Captured {
+        _guard: Guard { id: guard, shared: shared.clone() },
+        _handle: captures.and_then(|of| shared.handle(of)),
+    };
+    let parent =
+        parent.and_then(|parent| shared.handle(parent)).unwrap_or_else(AnyGreenlet::current);
+    let greenlet = match types {
+        (Ty::Small, Ty::Small) => create_typed::<Small, Small>(shared, id, &parent, captured),
+        (Ty::Small, Ty::Large) => create_typed::<Small, Large>(shared, id, &parent, captured),
+        (Ty::Large, Ty::Small) => create_typed::<Large, Small>(shared, id, &parent, captured),
+        (Ty::Large, Ty::Large) => create_typed::<Large, Large>(shared, id, &parent, captured),
+    };
+    shared.numbers.borrow_mut().insert(greenlet.id(), id);
+    let mut table = shared.table.borrow_mut();
+    table.resize_with(id + 1, Vec::new);
+    table[id].push(greenlet);
+}
+
+fn create_typed<In: Value, Out: Value>(
+    shared: &Rc<Shared>,
+    id: usize,
+    parent: &AnyGreenlet,
+    captured: Captured,
+) -> AnyGreenlet {
+    let shared = shared.clone();
+    let body = move |value: In| {
+        let captured = captured;
+        shared.say(id, format_args!("begins with value {}", value.open()));
+        let value = match body_of_level::<3>(&shared, id, 0, 0) {
+            Leave::Greenlet(value) => value,
+            Leave::Level => usize::MAX,
+        };
+        drop(captured);
+        Out::new(value, &shared)
+    };
+    // SAFETY: nothing points into the frames of a level.
+    unsafe { Greenlet::with_parent(parent, body) }.into()
+}
+
+#[inline(never)]
+fn switch<In: Value, Out: Value>(
+    shared: &Rc<Shared>,
+    me: usize,
+    to: &AnyGreenlet,
+    value: usize,
+    style: Style,
+) {
+    let to = to.typed::<In, Out>();
+    let value = In::new(value, shared);
+    if style == Style::Raise {
+        let got = to.switch(value);
+        return shared.say(me, format_args!("got value {}", got.open()));
+    }
+    match to.try_switch(value) {
+        Ok(got) => shared.say(me, format_args!("got value {}", got.open())),
+        Err(SwitchError::Refused(refused, value)) => {
+            let value = value.open();
+            shared.say(me, format_args!("refused: {}, value {value} is back", why(&refused)));
+        }
+        Err(SwitchError::Thrown(payload)) => thrown(shared, me, payload),
+    }
+}
+
+#[inline(never)]
+fn throw<Out: Value>(
+    shared: &Rc<Shared>,
+    me: usize,
+    to: &AnyGreenlet,
+    payload: usize,
+    style: Style,
+) {
+    let to = to.typed::<Small, Out>();
+    let payload = Box::new(Payload(payload));
+    if style == Style::Raise {
+        let got = to.throw(payload);
+        return shared.say(me, format_args!("got value {}", got.open()));
+    }
+    match to.try_throw(payload) {
+        Ok(got) => shared.say(me, format_args!("got value {}", got.open())),
+        Err(SwitchError::Refused(refused, payload)) => {
+            let payload = words(payload).unwrap_or_default();
+            shared.say(me, format_args!("refused: {}, {payload} is back", why(&refused)));
+        }
+        Err(SwitchError::Thrown(payload)) => thrown(shared, me, payload),
+    }
+}
+
+fn thrown(shared: &Rc<Shared>, me: usize, payload: Box<dyn Any + Send>) {
+    match words(payload) {
+        Ok(words) => shared.say(me, format_args!("thrown: {words}")),
+        Err(killed) => resume_unwind(killed),
+    }
+}
