@@ -228,23 +228,29 @@ fn pointers_into_mains_frames_hold_in_greenlets_begun_at_any_depth() {
 
 #[test]
 fn a_reference_to_mains_frames_is_good_in_every_one_of_many_greenlets() {
-    let shared = Cell::new(0usize);
-    let address = (&raw const shared).expose_provenance();
+    let address = Rc::new(Cell::new(0));
     let children: Vec<Greenlet> = (0..20)
         .map(|n| {
-            spawn(move |()| {
+            let address = address.clone();
+            let child = spawn(move |()| {
                 loop {
-                    deep(n, || {
-                        // SAFETY: `shared` outlives the loop below that switches.
-                        unsafe { &*at::<Cell<usize>>(address, 0) }.update(|sum| sum + n);
-                        main().switch(());
+                    main().switch(());
+                    deep(BODY + n, || {
+                        // SAFETY: main lends a counter in its frame to all of them, while it stays there.
+                        unsafe { &*at::<Cell<usize>>(address.get(), 0) }.update(|sum| sum + n);
                     });
                 }
-            })
+            });
+            child.switch(());
+            child
         })
         .collect();
-    for round in 1..=10 {
-        children.iter().for_each(|child| child.switch(()));
-        assert_eq!(shared.get(), round * 190);
-    }
+    deep(12, || {
+        let shared = Cell::new(0usize);
+        address.set((&raw const shared).expose_provenance());
+        for round in 1..=10 {
+            children.iter().for_each(|child| child.switch(()));
+            assert_eq!(black_box(&shared).get(), round * 190);
+        }
+    });
 }
