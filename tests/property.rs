@@ -11,8 +11,18 @@ mod real;
 
 use model::{Op, Style, Ty};
 use proptest::prelude::*;
-use std::fmt::Write;
+use std::fmt::{self, Debug, Write};
 use std::sync::Once;
+
+/// An operation that is printed on one line.
+#[derive(Clone)]
+struct Line(Op);
+
+impl Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
 
 fn op() -> impl Strategy<Value = Op> {
     let n = || 0u8..16;
@@ -80,9 +90,10 @@ fn explain(steps: &[model::Step], expected: &[String], found: &[String]) -> Stri
     text
 }
 
-fn check(ops: &[Op]) -> Result<(), TestCaseError> {
+fn check(ops: &[Line]) -> Result<(), TestCaseError> {
     quiet();
-    let model = model::run(ops);
+    let ops: Vec<Op> = ops.iter().map(|Line(op)| op.clone()).collect();
+    let model = model::run(&ops);
     if std::env::var_os("GREENLET_TRACE").is_some() {
         eprintln!("{:#?}", model.steps);
     }
@@ -97,7 +108,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn random_programs_do_what_the_model_says(ops in prop::collection::vec(op(), 0..80)) {
+    fn random_programs_do_what_the_model_says(ops in prop::collection::vec(op().prop_map(Line), 0..80)) {
         check(&ops)?;
     }
 }
