@@ -5,7 +5,8 @@
    Protocols", 2.2.2 "The Stack Frame", table 2-22 "Register Roles"; 64-bit PowerPC ELF Application
    Binary Interface Supplement 1.9, section 3.2.1 to 3.2.3.
 
-   A callee must preserve      r1, r2 (the TOC; it changes if save or restore belong to another module), r14 to r31; fields 2 to 4 of CR
+   A callee must preserve      r1, r14 to r31; fields 2 to 4 of CR; r2, the TOC, towards callers of the same
+                               module (save and restore may change it if they belong to another one)
                                f14 to f31; v20 to v31 where the target has Altivec, and then VRSAVE (ELFv1)
    FPSCR                       its enable and rounding bits may be changed only by calls that are meant to
                                ("limited access"): as good as preserved, so they are kept.

@@ -25,7 +25,8 @@
              + 32   save, restore, ctx: the caller's
 
    A new greenlet on Windows begins with the last entry of the list, the thread's own. That one lies
-   where nothing moves, unlike those of the greenlet that is left.                                   */
+   where nothing moves, unlike those of the greenlet that is left. It is looked up before save,
+   which may give their memory away.                                                                */
 
 #if defined(_WIN32)
 #define SYM(name) _##name
@@ -72,6 +73,10 @@ SYM(greenlet_switch):
 #if defined(_WIN32)
         mov     eax, fs:[0]
         mov     [esp + 24], eax
+.Lnext: mov     ebx, eax                /* the last of the list: the thread's own */
+        mov     eax, [ebx]
+        cmp     eax, -1
+        jne     .Lnext
 #endif
 
         mov     ecx, [esp + 48]         /* save; restore and ctx outlive the call to it */
@@ -85,12 +90,7 @@ SYM(greenlet_switch):
         jz      .Lresume                /* nothing has changed: return null */
 
 #if defined(_WIN32)
-        mov     ecx, fs:[0]
-.Lnext: mov     edx, ecx
-        mov     ecx, [edx]
-        cmp     ecx, -1
-        jne     .Lnext
-        mov     fs:[0], edx             /* the thread's own, for a new greenlet */
+        mov     fs:[0], ebx             /* for a new greenlet */
 #endif
         xor     ebp, ebp                /* walkers by frame pointer end here */
         .cfi_remember_state

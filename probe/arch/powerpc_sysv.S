@@ -153,6 +153,7 @@
         lfd     %f29, 280(%r3)
         lfd     %f30, 288(%r3)
         lfd     %f31, 296(%r3)
+        fmr     %f0, %f31               /* lest f0 still hold FPSCR */
 #endif
 #if defined(__ALTIVEC__)
         lwz     %r0, 148(%r3)
