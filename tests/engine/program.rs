@@ -138,6 +138,9 @@ struct Flow {
     lent: usize,
     levels: usize,
     locals: [Local; LEVELS],
+    /// From here on, up to the stop, it was left with bytes of this sum. 0 if it does not matter.
+    frames: usize,
+    sum: usize,
 }
 
 const NEW: Flow = Flow {
@@ -149,6 +152,8 @@ const NEW: Flow = Flow {
     lent: 0,
     levels: 0,
     locals: [Local { address: 0, words: 0, seed: 0 }; LEVELS],
+    frames: 0,
+    sum: 0,
 };
 
 /// How the one that is left leaves.
@@ -683,11 +688,53 @@ unsafe fn depart(w: W, me: usize, who: usize, leave: Leave, address: usize) {
         (*w).words += 1;
         (*w).word = (*w).words << 4 | 5;
         (*w).starved = false;
+        // The frames from the level that asks for the switch up do not change until it goes on.
+        (*w).flows[me].frames = address;
+        (*w).flows[me].sum = sum_in_place(address, end_of_frames(w, me));
         (*w).previous = me;
         (*w).running = who;
         (*w).leave = leave;
         (*w).begins = false;
     }
+}
+
+/// Where the frames of `who` end, as far as the program knows them: of main nothing above its first level.
+unsafe fn end_of_frames(w: W, who: usize) -> usize {
+    unsafe {
+        let flow = &(*w).flows[who];
+        let first = flow.locals[0].address + flow.locals[0].words * size_of::<usize>();
+        if who == 0 { first } else { flow.stop }
+    }
+}
+
+fn add_word(sum: usize, word: usize) -> usize {
+    (sum ^ word).wrapping_mul(0x0100_0193).rotate_left(5)
+}
+
+unsafe fn sum_in_place(from: usize, to: usize) -> usize {
+    let mut sum = 0;
+    let mut at = from;
+    while from != 0 && at < to {
+        // SAFETY: frames of the running one, word by word.
+        sum = add_word(sum, unsafe { ptr::with_exposed_provenance::<usize>(at).read_volatile() });
+        at += size_of::<usize>();
+    }
+    sum
+}
+
+/// The same for a suspended one, wherever its bytes are.
+unsafe fn sum_where_it_is(w: W, who: usize, from: usize, to: usize) -> usize {
+    let mut sum = 0;
+    let mut at = from;
+    while from != 0 && at < to {
+        let mut word = [0; size_of::<usize>()];
+        unsafe {
+            check(w, who, "read of a frame", (*record(w, who)).read(at, &mut word) as usize, 1)
+        };
+        sum = add_word(sum, usize::from_ne_bytes(word));
+        at += word.len();
+    }
+    sum
 }
 
 /// Notes that the switch begins `who` on stack `on`.
@@ -758,6 +805,17 @@ unsafe fn arrive(w: W, me: usize, word: *mut c_void) {
             if who != me && flow.active && flow.on == on {
                 flow.saved = flow.saved.max(flow.stop.min(stop).saturating_sub(flow.start));
             }
+        }
+        // The frames of both, where they are now, are as they were left.
+        let flow = (*w).flows[me];
+        if flow.frames != 0 {
+            let sum = sum_in_place(flow.frames, end_of_frames(w, me));
+            check(w, me, "sum of the frames, restored", sum, flow.sum);
+        }
+        let flow = (*w).flows[previous];
+        if previous != me && flow.active && flow.frames != 0 {
+            let sum = sum_where_it_is(w, previous, flow.frames, end_of_frames(w, previous));
+            check(w, previous, "sum of the frames, suspended", sum, flow.sum);
         }
         if previous != me && (*w).moves_address != 0 && (*w).flows[previous].active {
             let flow = (*w).flows[previous];
