@@ -61,10 +61,14 @@ pub struct Register {
     pub needs: u32,
 }
 
+/// How many words of 64 bits an image has: small, for boards with little memory. `tables` checks that it is enough.
+const WORDS: usize =
+    if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) { 64 } else { 32 };
+
 /// The registers in memory, where [`REGISTERS`] says.
 #[repr(C, align(16))]
 #[derive(Clone, Copy)]
-pub struct Image([u64; 80]);
+pub struct Image([u64; WORDS]);
 
 unsafe extern "C" {
     fn greenlet_probe(
@@ -110,12 +114,12 @@ pub fn registers() -> impl Iterator<Item = &'static Register> {
 impl Image {
     /// Every byte zero.
     pub const fn zeroed() -> Image {
-        Image([0; 80])
+        Image([0; WORDS])
     }
 
     /// A value for each register, from a source of random words.
     pub fn random(mut next: impl FnMut() -> u64) -> Image {
-        let mut image = Image([0x5a5a_5a5a_5a5a_5a5a; 80]);
+        let mut image = Image([0x5a5a_5a5a_5a5a_5a5a; WORDS]);
         for register in registers() {
             image.set(register, next() & register.mask | register.fixed);
         }

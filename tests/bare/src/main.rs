@@ -1,0 +1,221 @@
+//! The engine without an operating system: greenlets load every register that the ABI preserves, switch to each other
+//! in an order from a fixed seed, from random depths, and compare. It runs on the native stack and on a separate
+//! one, with slice buffers from a small allocator and with static ones.
+//!
+//! Copy this to begin with greenlets in firmware: `board.rs` is the part that you will have already.
+
+#![no_std]
+#![no_main]
+
+mod board;
+
+use core::ffi::c_void;
+use core::fmt::Write;
+use core::hint::black_box;
+use core::ptr;
+use greenlet::raw::{Greenlet, HAS_JUMP_ENTRY, Memory, Stack, Thread};
+use greenlet_probe::{Image, probe};
+
+const GREENLETS: usize = 3;
+const STEPS: usize = 400;
+const DEPTH: usize = 3;
+/// What a slice needs at most, on the largest of the ABIs.
+const BUFFER: usize = if size_of::<usize>() == 4 { 2048 } else { 6144 };
+const STACK: usize = if size_of::<usize>() == 4 { 3072 } else { 8192 };
+
+#[repr(C, align(16))]
+struct Bytes<const N: usize>([u8; N]);
+
+struct World {
+    thread: Thread,
+    separate: Stack,
+    greenlets: [Greenlet; GREENLETS + 1],
+    current: usize,
+    target: usize,
+    on_separate: bool,
+    inline: bool,
+    step: usize,
+    random: u64,
+    compared: usize,
+    most: usize,
+}
+
+static mut WORLD: World = World {
+    thread: Thread::new(Memory::NONE),
+    separate: Stack::new(),
+    greenlets: [const { Greenlet::new() }; GREENLETS + 1],
+    current: 0,
+    target: 0,
+    on_separate: false,
+    inline: false,
+    step: 0,
+    random: 0,
+    compared: 0,
+    most: 0,
+};
+static mut SEPARATE: Bytes<STACK> = Bytes([0; STACK]);
+static mut BUFFERS: [Bytes<BUFFER>; GREENLETS + 1] = [const { Bytes([0; BUFFER]) }; GREENLETS + 1];
+
+/// An allocator of one size: the same static blocks, given out and taken back.
+static mut TAKEN: [bool; GREENLETS + 1] = [false; GREENLETS + 1];
+
+unsafe extern "C" fn resize(_: *mut c_void, block: *mut u8, _: usize, new: usize) -> *mut u8 {
+    // SAFETY: there is one thread, and it is not in here twice.
+    unsafe {
+        let buffers = &raw mut BUFFERS;
+        if !block.is_null() {
+            if new == 0 {
+                let index = (block.addr() - buffers.addr()) / BUFFER;
+                TAKEN[index] = false;
+            }
+            return if new <= BUFFER { block } else { ptr::null_mut() };
+        }
+        for index in 0..=GREENLETS {
+            if new <= BUFFER && !TAKEN[index] {
+                TAKEN[index] = true;
+                return (&raw mut (*buffers)[index]).cast();
+            }
+        }
+        ptr::null_mut()
+    }
+}
+
+fn word() -> u64 {
+    // SAFETY: one thread, and no reference to the world is alive here.
+    unsafe {
+        let random = &raw mut WORLD.random;
+        *random = (*random)
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        *random ^ (*random >> 33)
+    }
+}
+
+fn below(n: usize) -> usize {
+    (word() >> 40) as usize % n
+}
+
+unsafe extern "C" fn body(_: *mut c_void) -> ! {
+    loop {
+        step();
+    }
+}
+
+fn step() {
+    // SAFETY: as in `word`.
+    unsafe {
+        WORLD.step += 1;
+        WORLD.target = if WORLD.step < STEPS { below(GREENLETS + 1) } else { 0 };
+        WORLD.inline = below(2) == 0;
+        deep(below(DEPTH));
+    }
+}
+
+#[inline(never)]
+fn deep(depth: usize) {
+    let frame = black_box([depth; 8]);
+    if depth == 0 {
+        switch();
+    } else {
+        deep(depth - 1);
+    }
+    assert!(black_box(frame).iter().all(|&word| word == depth), "a frame was damaged");
+}
+
+#[inline(never)]
+fn switch() {
+    // SAFETY: as in `word`; the greenlets' frames are reached by nobody else.
+    unsafe {
+        let who = WORLD.current;
+        WORLD.current = WORLD.target;
+        let mut load = Image::random(word);
+        if HAS_JUMP_ENTRY {
+            load = load.with_default_controls();
+        }
+        let mut store = Image::zeroed();
+        let result = probe(&load, &mut store, transfer, [ptr::null_mut(); 3]);
+        assert!(result.addr() == 1, "the word of the switch");
+        assert!(WORLD.current == who, "somebody else came back");
+        for lost in load.lost(&store) {
+            panic!("greenlet {who}: {lost}");
+        }
+        WORLD.compared += 1;
+    }
+}
+
+unsafe extern "C" fn transfer(_: *mut c_void, _: *mut c_void, _: *mut c_void) -> *mut c_void {
+    let one = ptr::without_provenance_mut(1);
+    // SAFETY: the world is static.
+    unsafe {
+        let thread = &raw mut WORLD.thread;
+        let target = &raw mut WORLD.greenlets[WORLD.target];
+        let done = if !(*target).is_active() {
+            let stack =
+                if WORLD.on_separate { &raw mut WORLD.separate } else { Thread::native(thread) };
+            Thread::start(thread, target, stack, body, one)
+        } else if WORLD.inline {
+            Thread::switch_inline(thread, target, one)
+        } else {
+            Thread::switch(thread, target, one)
+        };
+        for index in 0..=GREENLETS {
+            WORLD.most =
+                WORLD.most.max((&raw const WORLD.greenlets[index]).as_ref().unwrap().saved());
+        }
+        done.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn round(on_separate: bool, static_buffers: bool) {
+    // SAFETY: nothing of an earlier round is left.
+    unsafe {
+        let world = &raw mut WORLD;
+        let memory =
+            if static_buffers { Memory::NONE } else { Memory { resize, ctx: ptr::null_mut() } };
+        (*world).thread = Thread::new(memory);
+        (*world).on_separate = on_separate;
+        (*world).step = 0;
+        (*world).current = 0;
+        (*world).random = 0x1234_5678_9abc_def0 + on_separate as u64;
+        for index in 0..=GREENLETS {
+            (*world).greenlets[index] = Greenlet::new();
+            if static_buffers {
+                let buffer = (&raw mut BUFFERS[index]).cast();
+                let greenlet = &raw mut (*world).greenlets[index];
+                (*greenlet).lend_buffer(buffer, BUFFER);
+            }
+        }
+        let thread = &raw mut (*world).thread;
+        Thread::attach(thread, &raw mut (*world).greenlets[0]);
+        let separate = &raw mut (*world).separate;
+        (*separate).attach(thread, (&raw mut SEPARATE).cast(), STACK);
+        while (*world).step < STEPS {
+            step();
+        }
+        for index in 1..=GREENLETS {
+            Thread::release(thread, &raw mut (*world).greenlets[index]).unwrap();
+        }
+        // Main's own buffer, where the allocator gave it one.
+        TAKEN = [false; GREENLETS + 1];
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn run() -> ! {
+    for (on_separate, static_buffers) in
+        [(false, false), (false, true), (true, false), (true, true)]
+    {
+        round(on_separate, static_buffers);
+    }
+    // SAFETY: nobody else runs any more.
+    let (compared, most) = unsafe { (WORLD.compared, WORLD.most) };
+    let _ = writeln!(
+        board::Console,
+        "{compared} switches compared, {} registers each; largest slice {most} bytes; record {} bytes, thread {} bytes",
+        greenlet_probe::registers().count(),
+        size_of::<Greenlet>(),
+        size_of::<Thread>(),
+    );
+    let _ = writeln!(board::Console, "bare: all passed");
+    board::exit(if compared > STEPS { 0 } else { 2 })
+}
