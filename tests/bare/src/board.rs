@@ -7,9 +7,9 @@ use core::fmt;
 global_asm!(
     ".section .vectors, \"a\"",
     ".word _stack_top",
-    ".word _start + 1",
+    ".word _start",
     ".rept 14",
-    ".word _fault + 1",
+    ".word _fault",
     ".endr",
     ".section .start, \"ax\"",
     ".thumb",
