@@ -86,3 +86,8 @@ pub use self::{
     greenlet::{AnyGreenlet, Greenlet, set_stack_size},
     trace::{Event, EventKind, Hook, set_trace},
 };
+
+/// The programs of the README are tests.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

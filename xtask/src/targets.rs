@@ -54,18 +54,63 @@ pub struct Board {
     pub status: i32,
 }
 
+/// What most rows have in common. `..ROW` takes from it what a row does not say.
+const ROW: Target = Target {
+    name: "",
+    triple: "",
+    arch: "",
+    how: How::Natively,
+    packages: &[],
+    linker: None,
+    rustflags: "",
+    env: &[],
+    cases: 64,
+};
+
 /// Every target that is tested.
 pub const TARGETS: &[Target] = &[
     Target {
         name: "x86_64-unknown-linux-gnu",
         triple: "x86_64-unknown-linux-gnu",
         arch: "x86_64_sysv.S",
-        how: How::Natively,
-        packages: &[],
-        linker: None,
-        rustflags: "",
-        env: &[],
         cases: 256,
+        ..ROW
+    },
+    Target {
+        name: "i686-unknown-linux-gnu",
+        triple: "i686-unknown-linux-gnu",
+        arch: "x86.S",
+        how: How::Qemu("i386", "-L /usr/i686-linux-gnu"),
+        packages: &["gcc-i686-linux-gnu", "libc6-dev-i386-cross", "qemu-user"],
+        linker: Some("i686-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "armv7-unknown-linux-gnueabihf",
+        triple: "armv7-unknown-linux-gnueabihf",
+        arch: "arm_aapcs.S",
+        how: How::Qemu("arm", "-L /usr/arm-linux-gnueabihf"),
+        packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user"],
+        linker: Some("arm-linux-gnueabihf-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "arm-unknown-linux-gnueabi",
+        triple: "arm-unknown-linux-gnueabi",
+        arch: "arm_aapcs.S",
+        how: How::Qemu("arm", "-L /usr/arm-linux-gnueabi"),
+        packages: &["gcc-arm-linux-gnueabi", "libc6-dev-armel-cross", "qemu-user"],
+        linker: Some("arm-linux-gnueabi-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "thumbv7neon-unknown-linux-gnueabihf",
+        triple: "thumbv7neon-unknown-linux-gnueabihf",
+        arch: "arm_aapcs.S",
+        how: How::Qemu("arm", "-L /usr/arm-linux-gnueabihf"),
+        packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user"],
+        linker: Some("arm-linux-gnueabihf-gcc"),
+        ..ROW
     },
     Target {
         name: "aarch64-unknown-linux-gnu",
@@ -74,9 +119,88 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("aarch64", "-L /usr/aarch64-linux-gnu"),
         packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
         linker: Some("aarch64-linux-gnu-gcc"),
-        rustflags: "",
-        env: &[],
-        cases: 64,
+        ..ROW
+    },
+    Target {
+        name: "powerpc-unknown-linux-gnu",
+        triple: "powerpc-unknown-linux-gnu",
+        arch: "powerpc_sysv.S",
+        how: How::Qemu("ppc", "-L /usr/powerpc-linux-gnu"),
+        packages: &["gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross", "qemu-user"],
+        linker: Some("powerpc-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "powerpc64-unknown-linux-gnu",
+        triple: "powerpc64-unknown-linux-gnu",
+        arch: "powerpc64.S",
+        how: How::Qemu("ppc64", "-L /usr/powerpc64-linux-gnu"),
+        packages: &["gcc-powerpc64-linux-gnu", "libc6-dev-ppc64-cross", "qemu-user"],
+        linker: Some("powerpc64-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "powerpc64le-unknown-linux-gnu",
+        triple: "powerpc64le-unknown-linux-gnu",
+        arch: "powerpc64.S",
+        how: How::Qemu("ppc64le", "-L /usr/powerpc64le-linux-gnu"),
+        packages: &["gcc-powerpc64le-linux-gnu", "libc6-dev-ppc64el-cross", "qemu-user"],
+        linker: Some("powerpc64le-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "riscv64gc-unknown-linux-gnu",
+        triple: "riscv64gc-unknown-linux-gnu",
+        arch: "riscv.S",
+        how: How::Qemu("riscv64", "-L /usr/riscv64-linux-gnu"),
+        packages: &["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross", "qemu-user"],
+        linker: Some("riscv64-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "s390x-unknown-linux-gnu",
+        triple: "s390x-unknown-linux-gnu",
+        arch: "s390x.S",
+        how: How::Qemu("s390x", "-L /usr/s390x-linux-gnu"),
+        packages: &["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross", "qemu-user"],
+        linker: Some("s390x-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "mips-unknown-linux-gnu",
+        triple: "mips-unknown-linux-gnu",
+        arch: "mips.S",
+        how: How::Qemu("mips", "-L /usr/mips-linux-gnu"),
+        packages: &["gcc-mips-linux-gnu", "libc6-dev-mips-cross", "qemu-user"],
+        linker: Some("mips-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "mipsel-unknown-linux-gnu",
+        triple: "mipsel-unknown-linux-gnu",
+        arch: "mips.S",
+        how: How::Qemu("mipsel", "-L /usr/mipsel-linux-gnu"),
+        packages: &["gcc-mipsel-linux-gnu", "libc6-dev-mipsel-cross", "qemu-user"],
+        linker: Some("mipsel-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "mips64el-unknown-linux-gnuabi64",
+        triple: "mips64el-unknown-linux-gnuabi64",
+        arch: "mips.S",
+        how: How::Qemu("mips64el", "-L /usr/mips64el-linux-gnuabi64"),
+        packages: &["gcc-mips64el-linux-gnuabi64", "libc6-dev-mips64el-cross", "qemu-user"],
+        linker: Some("mips64el-linux-gnuabi64-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "sparc64-unknown-linux-gnu",
+        triple: "sparc64-unknown-linux-gnu",
+        arch: "sparc64.S",
+        how: How::Qemu("sparc64", "-L /usr/sparc64-linux-gnu"),
+        packages: &["gcc-sparc64-linux-gnu", "libc6-dev-sparc64-cross", "qemu-user"],
+        linker: Some("sparc64-linux-gnu-gcc"),
+        ..ROW
     },
 ];
 
