@@ -81,7 +81,8 @@ fn op() -> impl Strategy<Value = Op> {
         15 => (0u8..4).prop_map(|size| Op::Deeper { size }),
         10 => Just(Op::Shallower),
         30 => (who(), any::<bool>()).prop_map(|(who, inline)| Op::Switch { who, inline }),
-        20 => (who(), on(), lend).prop_map(|(who, on, lend)| Op::Start { who, on, lend }),
+        20 => (who(), on(), any::<bool>(), lend)
+            .prop_map(|(who, on, lean, lend)| Op::Start { who, on, lean, lend }),
         5 => who().prop_map(|who| Op::Finish { who }),
         2 => Just(Op::FinishAbove),
         3 => (who(), on()).prop_map(|(who, on)| Op::FinishAndStart { who, on }),
@@ -98,7 +99,8 @@ fn op_on_one_stack(on: u8) -> impl Strategy<Value = Op> {
         20 => (0u8..4).prop_map(|size| Op::Deeper { size }),
         15 => Just(Op::Shallower),
         40 => (who(), any::<bool>()).prop_map(|(who, inline)| Op::Switch { who, inline }),
-        20 => who().prop_map(move |who| Op::Start { who, on, lend: 0 }),
+        20 => (who(), prop::bool::weighted(0.7))
+            .prop_map(move |(who, lean)| Op::Start { who, on, lean, lend: 0 }),
         3 => who().prop_map(|who| Op::Finish { who }),
         1 => who().prop_map(move |who| Op::FinishAndStart { who, on }),
         1 => who().prop_map(|who| Op::Release { who }),

@@ -38,8 +38,9 @@ const RESERVE: usize = 12 * 1024;
 /// one after it that does; if there is none, nothing happens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// Begins `who` on stack `on`. `lend`: with a buffer of that many bytes for good, unless 0.
-    Start { who: u8, on: u8, lend: u16 },
+    /// Begins `who` on stack `on`. `lean`: its first level has as small a frame as there can be. `lend`: with a
+    /// buffer of that many bytes for good, unless 0.
+    Start { who: u8, on: u8, lean: bool, lend: u16 },
     /// Switches to `who`.
     Switch { who: u8, inline: bool },
     /// Ends the running one and goes on with `who`. Main does not finish.
@@ -82,9 +83,13 @@ impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stack = |on: u8| ["native", "stack 1", "stack 2"][on as usize % STACKS];
         match *self {
-            Op::Start { who, on, lend: 0 } => write!(f, "start {who} on {}", stack(on)),
-            Op::Start { who, on, lend } => {
-                write!(f, "start {who} on {}, with {lend} bytes lent", stack(on))
+            Op::Start { who, on, lean, lend } => {
+                let lean = if lean { "lean " } else { "" };
+                write!(f, "start {lean}{who} on {}", stack(on))?;
+                if lend != 0 {
+                    write!(f, ", with {lend} bytes lent")?;
+                }
+                Ok(())
             }
             Op::Switch { who, inline: false } => write!(f, "switch to {who}"),
             Op::Switch { who, inline: true } => write!(f, "switch in line to {who}"),
@@ -210,6 +215,8 @@ pub struct World {
     leave: Leave,
     /// `running` begins.
     begins: bool,
+    /// The one that begins is lean.
+    lean: bool,
     /// The one that is left runs on the same stack.
     same_stack: bool,
     word: usize,
@@ -281,6 +288,7 @@ unsafe fn run(w: W, host: Host, source: Source) -> Result<usize, Failure> {
             previous: 0,
             leave: Leave::Suspended,
             begins: false,
+            lean: false,
             same_stack: false,
             word: 0,
             words: 0,
@@ -458,6 +466,87 @@ unsafe fn level<const N: usize>(w: W, me: usize, depth: usize) {
     }
 }
 
+/// A first level with a small frame, `above` which nothing changes, also where nothing is optimized: short stretches take another path through the
+/// engine than long ones.
+#[inline(never)]
+unsafe fn lean(w: W, me: usize, above: usize) {
+    unsafe {
+        let mut words = [0usize; 4];
+        let seed = note(w, me, &mut words);
+        while let Some(who) = lean_next(w, me, above, &raw const words) {
+            let word = to_word((*w).word);
+            let result = Thread::switch_inline(thread(w), record(w, who), word);
+            lean_arrive(w, me, seed, &words, result);
+        }
+    }
+}
+
+/// Fills and notes the pattern of a lean one.
+#[inline(never)]
+unsafe fn note(w: W, me: usize, words: &mut [usize; 4]) -> usize {
+    unsafe {
+        (*w).seeds += 1;
+        let seed = (*w).seeds;
+        words.iter_mut().enumerate().for_each(|(i, word)| *word = pattern(seed, i));
+        let address = words.as_mut_ptr().expose_provenance();
+        (*w).flows[me].locals[0] = Local { address, words: words.len(), seed };
+        (*w).flows[me].levels = 1;
+        seed
+    }
+}
+
+/// Carries out operations up to the next switch, and answers where that goes.
+#[inline(never)]
+unsafe fn lean_next(w: W, me: usize, above: usize, words: *const [usize; 4]) -> Option<usize> {
+    unsafe {
+        while let Some(op) = next(w, me) {
+            match op {
+                Op::Switch { who, .. } => {
+                    if let Some(who) = pick(w, who, true) {
+                        depart(w, me, who, Leave::Suspended, words.expose_provenance());
+                        // Its own frame still changes.
+                        frames_from(w, me, above);
+                        return Some(who);
+                    }
+                }
+                Op::Deeper { .. } if has_room(w, me, words.addr()) => {
+                    level::<6>(w, me, 1);
+                    (*w).flows[me].levels = 1;
+                }
+                Op::Deeper { .. } | Op::Shallower => {}
+                op => perform(w, me, op, words.expose_provenance()),
+            }
+            if (*w).failure.is_some() {
+                bail(w, me);
+            }
+        }
+        None
+    }
+}
+
+#[inline(never)]
+unsafe fn lean_arrive(
+    w: W,
+    me: usize,
+    seed: usize,
+    words: &[usize; 4],
+    result: Result<*mut c_void, Error>,
+) {
+    unsafe {
+        match result {
+            Ok(word) => arrive(w, me, word),
+            Err(error) => refused(w, me, error),
+        }
+        for (i, word) in words.iter().enumerate() {
+            let word = ptr::from_ref(word).read_volatile();
+            check(w, me, "word in a lean frame", word, pattern(seed, i));
+        }
+        if (*w).failure.is_some() {
+            bail(w, me);
+        }
+    }
+}
+
 /// Something went wrong: back to main, which gives up.
 #[inline(never)]
 unsafe fn bail(w: W, me: usize) {
@@ -479,7 +568,13 @@ unsafe extern "C" fn body(word: *mut c_void) -> ! {
         if (*w).failure.is_some() {
             bail(w, me);
         }
-        level::<2>(w, me, 0);
+        if (*w).lean {
+            let above = [black_box(me); 2];
+            lean(w, me, above.as_ptr().expose_provenance());
+            black_box(above);
+        } else {
+            level::<2>(w, me, 0);
+        }
         if (*w).failure.is_some() {
             bail(w, me);
         }
@@ -551,7 +646,7 @@ unsafe fn pick(w: W, who: u8, active: bool) -> Option<usize> {
 unsafe fn perform(w: W, me: usize, op: Op, address: usize) {
     unsafe {
         match op {
-            Op::Start { who, on, lend } => {
+            Op::Start { who, on, lean, lend } => {
                 let (Some(who), on) = (pick(w, who, false), on as usize % STACKS) else { return };
                 if !may_begin(w, me, on, address) {
                     return;
@@ -559,6 +654,7 @@ unsafe fn perform(w: W, me: usize, op: Op, address: usize) {
                 prepare_record(w, who, lend);
                 depart(w, me, who, Leave::Suspended, address);
                 begin(w, who, on, on == (*w).flows[me].on);
+                (*w).lean = lean;
                 let word = to_word((*w).word);
                 match Thread::start(thread(w), record(w, who), stack(w, on), body, word) {
                     Ok(word) => arrive(w, me, word),
@@ -602,6 +698,7 @@ unsafe fn perform(w: W, me: usize, op: Op, address: usize) {
                 prepare_record(w, who, 0);
                 depart(w, me, who, Leave::Finished, 0);
                 begin(w, who, on, on == (*w).flows[me].on);
+                (*w).lean = false;
                 let word = to_word((*w).word);
                 let (record, stack) = (record(w, who), stack(w, on));
                 let error = Thread::finish_and_start(thread(w), record, stack, body, word);
@@ -689,12 +786,19 @@ unsafe fn depart(w: W, me: usize, who: usize, leave: Leave, address: usize) {
         (*w).word = (*w).words << 4 | 5;
         (*w).starved = false;
         // The frames from the level that asks for the switch up do not change until it goes on.
-        (*w).flows[me].frames = address;
-        (*w).flows[me].sum = sum_in_place(address, end_of_frames(w, me));
+        frames_from(w, me, address);
         (*w).previous = me;
         (*w).running = who;
         (*w).leave = leave;
         (*w).begins = false;
+    }
+}
+
+/// Notes what the frames of the running one are from an address on.
+unsafe fn frames_from(w: W, me: usize, address: usize) {
+    unsafe {
+        (*w).flows[me].frames = address;
+        (*w).flows[me].sum = sum_in_place(address, end_of_frames(w, me));
     }
 }
 
@@ -1109,7 +1213,7 @@ impl Random {
         match self.below(100) {
             0..17 => {
                 let lend = if self.below(6) == 0 { 64 + self.below(4000) as u16 } else { 0 };
-                Op::Start { who, on, lend }
+                Op::Start { who, on, lean: self.below(3) == 0, lend }
             }
             17..52 => Op::Switch { who, inline: self.below(2) == 1 },
             52..57 => Op::Finish { who },
