@@ -223,8 +223,11 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
         };
         // From here on something is in transit or thrown: no code of the user's may run.
         Core::finish(me);
-        if !killer.is_null() {
-            Core::release_later(killer); // it unparents this one
+        if killer == target {
+            // About to run, so alive without being counted. It unparents this one.
+            (*killer).count.set((*killer).count.get() - 1);
+        } else if !killer.is_null() {
+            Core::release_later(killer);
         } else if (*me).parent.get() == target {
             Core::unparent_for(me, target);
         }
