@@ -1,0 +1,747 @@
+/* The interpreter's thread state, version by version: the only file that knows it.
+ *
+ * CPython keeps in one struct per thread what belongs to the flow of control that runs there: the frame chain, the
+ * data stack that frames live in, the exceptions being handled, the context, recursion depths, the trash can. A switch
+ * takes them out for one greenlet and puts them in for the other. Everything is done before the machine stack is
+ * switched; only gr_state_arrived needs the new one.
+ *
+ *                       3.10        3.11            3.12            3.13           3.14, 3.15
+ *   frame chain         frame       cframe->current_frame           current_frame
+ *   cframe              machine stack, each eval loop has one       -
+ *   frames on the stack -           -               entry frames, one for each eval loop
+ *   frames elsewhere    heap        data stack, chunks of 16 KiB
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#ifdef Py_GIL_DISABLED
+#error "greenlet does not support free-threaded builds of CPython yet: use the ordinary build"
+#endif
+#if PY_VERSION_HEX < 0x030A0000
+#error "greenlet needs CPython 3.10 or newer"
+#endif
+
+#define AT_LEAST(minor) (PY_VERSION_HEX >= (0x03000000 | ((minor) << 16)))
+
+#if AT_LEAST(11)
+#define Py_BUILD_CORE
+#if AT_LEAST(14)
+#include "internal/pycore_interpframe_structs.h"
+#include "internal/pycore_stackref.h"
+#else
+#include "internal/pycore_frame.h"
+#endif
+#if AT_LEAST(15)
+#include "internal/pycore_gc.h"
+#endif
+#undef Py_BUILD_CORE
+typedef struct _PyInterpreterFrame Frame;
+#endif
+
+#include <frameobject.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+
+#define HAS_CFRAME (!AT_LEAST(13))
+#define HAS_DATA_STACK AT_LEAST(11)
+#define HAS_ENTRY_FRAMES AT_LEAST(12)
+
+#if HAS_CFRAME
+#if AT_LEAST(11)
+typedef _PyCFrame GrCFrame;
+#else
+typedef CFrame GrCFrame;
+#endif
+#endif
+
+#if HAS_ENTRY_FRAMES
+/* A frame whose `previous` is an entry frame on the machine stack, and that entry frame. */
+typedef struct {
+    Frame *frame;
+    Frame *entry;
+} Link;
+#endif
+
+struct GrState {
+#if AT_LEAST(11)
+    Frame *frame;
+#else
+    PyFrameObject *frame;
+#endif
+#if HAS_CFRAME
+    GrCFrame *cframe;
+    GrCFrame root_cframe; /* what an eval loop finds that a greenlet begins with */
+#endif
+    PyObject *context;
+    _PyErr_StackItem *exc_info;
+    _PyErr_StackItem exc_state;
+#if HAS_DATA_STACK
+    _PyStackChunk *chunk;
+    PyObject **top;
+    PyObject **limit;
+    _PyStackChunk *root; /* ours; null for a main greenlet */
+#endif
+    int depth; /* Python calls */
+#if AT_LEAST(12) && !AT_LEAST(14)
+    int c_remaining;
+#endif
+#if AT_LEAST(13)
+    PyObject *delete_later;
+#else
+    int trash_nesting;
+#endif
+#if AT_LEAST(14)
+    PyObject *executor;
+#elif AT_LEAST(13)
+    PyObject *executor;
+#endif
+#if HAS_ENTRY_FRAMES
+    Link *links; /* non-null count: the chain is exposed */
+    unsigned count, capacity;
+    int exposed;
+#endif
+};
+
+_Static_assert(sizeof(GrState) <= GR_STATE_WORDS * sizeof(void *), "GR_STATE_WORDS is too small");
+
+size_t gr_state_size(void) { return sizeof(GrState); }
+
+void gr_state_init(GrState *state) { memset(state, 0, sizeof *state); }
+
+PyThreadState *gr_thread(void) {
+#if AT_LEAST(13)
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+/* ---- saving and installing ---------------------------------------------------------------------------------- */
+
+static inline int depth_of(PyThreadState *ts) {
+#if AT_LEAST(12)
+    return ts->py_recursion_limit - ts->py_recursion_remaining;
+#elif AT_LEAST(11)
+    return ts->recursion_limit - ts->recursion_remaining;
+#else
+    return ts->recursion_depth;
+#endif
+}
+
+static inline void save(PyThreadState *ts, GrState *s) {
+#if !AT_LEAST(11)
+    s->frame = ts->frame;
+    s->cframe = ts->cframe;
+#elif !AT_LEAST(13)
+    s->cframe = ts->cframe;
+    s->frame = ts->cframe->current_frame;
+#else
+    s->frame = ts->current_frame;
+#endif
+    s->context = ts->context;
+    s->exc_info = ts->exc_info;
+    s->exc_state = ts->exc_state;
+#if HAS_DATA_STACK
+    s->chunk = ts->datastack_chunk;
+    s->top = ts->datastack_top;
+    s->limit = ts->datastack_limit;
+#endif
+    s->depth = depth_of(ts);
+#if AT_LEAST(12) && !AT_LEAST(14)
+    s->c_remaining = ts->c_recursion_remaining;
+#endif
+#if AT_LEAST(13)
+    s->delete_later = ts->delete_later;
+#elif AT_LEAST(12)
+    s->trash_nesting = ts->trash.delete_nesting;
+#else
+    s->trash_nesting = ts->trash_delete_nesting;
+#endif
+#if AT_LEAST(14)
+    s->executor = ts->current_executor;
+#elif AT_LEAST(13)
+    s->executor = ts->previous_executor;
+#endif
+}
+
+static inline void install(PyThreadState *ts, GrState *s) {
+#if !AT_LEAST(11)
+    ts->frame = s->frame;
+    ts->cframe = s->cframe;
+#elif !AT_LEAST(13)
+    ts->cframe = s->cframe;
+#else
+    ts->current_frame = s->frame;
+#endif
+    if (ts->context != s->context) {
+        ts->context_ver++; /* forget what context variables have cached */
+        ts->context = s->context;
+    }
+    s->context = NULL; /* the thread state owns it now */
+    ts->exc_info = s->exc_info;
+    ts->exc_state = s->exc_state;
+    s->exc_state.exc_value = NULL;
+#if !AT_LEAST(11)
+    s->exc_state.exc_type = s->exc_state.exc_traceback = NULL;
+#endif
+#if HAS_DATA_STACK
+    ts->datastack_chunk = s->chunk;
+    ts->datastack_top = s->top;
+    ts->datastack_limit = s->limit;
+#endif
+#if AT_LEAST(12)
+    ts->py_recursion_remaining = ts->py_recursion_limit - s->depth;
+#elif AT_LEAST(11)
+    ts->recursion_remaining = ts->recursion_limit - s->depth;
+#else
+    ts->recursion_depth = s->depth;
+#endif
+#if AT_LEAST(12) && !AT_LEAST(14)
+    ts->c_recursion_remaining = s->c_remaining;
+#endif
+#if AT_LEAST(13)
+    ts->delete_later = s->delete_later;
+    s->delete_later = NULL;
+#elif AT_LEAST(12)
+    ts->trash.delete_nesting = s->trash_nesting;
+#else
+    ts->trash_delete_nesting = s->trash_nesting;
+#endif
+#if AT_LEAST(14)
+    ts->current_executor = s->executor;
+#elif AT_LEAST(13)
+    ts->previous_executor = s->executor;
+#endif
+}
+
+#if HAS_CFRAME && !AT_LEAST(12)
+/* Whether somebody traces, on its way from one cframe to the other. One value will do: the GIL is held all the way. */
+static int carried_tracing;
+#endif
+
+void gr_state_swap(PyThreadState *ts, GrState *from, GrState *to) {
+#if HAS_CFRAME && !AT_LEAST(12)
+    carried_tracing = ts->cframe->use_tracing;
+#endif
+    save(ts, from);
+    install(ts, to);
+}
+
+void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to) {
+    save(ts, to);
+    install(ts, from);
+}
+
+void gr_state_arrived(PyThreadState *ts) {
+#if HAS_CFRAME && !AT_LEAST(12)
+    ts->cframe->use_tracing = carried_tracing;
+#else
+    (void)ts;
+#endif
+}
+
+/* ---- beginning and ending ----------------------------------------------------------------------------------- */
+
+void gr_state_begin(PyThreadState *ts, GrState *s, void *root) {
+    PyObject *context = s->context; /* may have been set before the start */
+    gr_state_init(s);
+    s->context = context;
+    s->exc_info = &ts->exc_state;
+#if HAS_CFRAME
+    s->root_cframe = *ts->cframe;
+    s->root_cframe.previous = &ts->root_cframe;
+#if AT_LEAST(11)
+    s->root_cframe.current_frame = NULL;
+#endif
+    s->cframe = &s->root_cframe;
+#endif
+#if HAS_DATA_STACK
+    if (root) {
+        _PyStackChunk *chunk = root;
+        s->root = s->chunk = chunk;
+        s->top = &chunk->data[1]; /* never equal to data: so it is never popped */
+        s->limit = (PyObject **)((char *)chunk + chunk->size);
+    }
+#else
+    (void)root;
+#endif
+    s->depth = depth_of(ts);
+#if AT_LEAST(12) && !AT_LEAST(14)
+    s->c_remaining = ts->c_recursion_remaining;
+#endif
+}
+
+#if HAS_DATA_STACK
+static void free_chunks(_PyStackChunk *chunk, _PyStackChunk *root) {
+    while (chunk && chunk != root) {
+        _PyStackChunk *previous = chunk->previous;
+        gr_arena_free(chunk, chunk->size);
+        chunk = previous;
+    }
+}
+#endif
+
+void *gr_state_end(PyThreadState *ts, GrState *s, int *overflowed) {
+    *overflowed = 0;
+#if HAS_DATA_STACK
+    _PyStackChunk *root = s->root;
+    free_chunks(ts->datastack_chunk, root);
+    ts->datastack_chunk = NULL;
+    ts->datastack_top = ts->datastack_limit = NULL;
+    s->root = s->chunk = NULL;
+    s->top = s->limit = NULL;
+    if (root) {
+        *overflowed = root->top != 0; /* written when a chunk was put on top of it */
+    }
+    return root;
+#else
+    (void)ts, (void)s;
+    return NULL;
+#endif
+}
+
+void *gr_state_abandon(GrState *s, int kept) {
+#if HAS_ENTRY_FRAMES
+    free(s->links);
+    s->links = NULL;
+    s->count = s->capacity = 0;
+    s->exposed = 0;
+#endif
+#if HAS_DATA_STACK
+    _PyStackChunk *root = s->root;
+    if (!kept) {
+        free_chunks(s->chunk, root);
+    }
+    s->root = s->chunk = NULL;
+    s->top = s->limit = NULL;
+    s->frame = NULL;
+    return kept ? NULL : root;
+#else
+    s->frame = NULL;
+    (void)kept;
+    return NULL;
+#endif
+}
+
+int gr_state_visit(GrState *s, visitproc visit, void *arg) {
+    Py_VISIT(s->context);
+    Py_VISIT(s->exc_state.exc_value);
+#if !AT_LEAST(11)
+    Py_VISIT(s->exc_state.exc_type);
+    Py_VISIT(s->exc_state.exc_traceback);
+#endif
+    return 0;
+}
+
+void gr_state_clear(GrState *s) {
+    Py_CLEAR(s->context);
+    Py_CLEAR(s->exc_state.exc_value);
+#if !AT_LEAST(11)
+    Py_CLEAR(s->exc_state.exc_type);
+    Py_CLEAR(s->exc_state.exc_traceback);
+#endif
+}
+
+PyObject **gr_state_context(GrState *s) { return &s->context; }
+
+PyObject *gr_thread_context(PyThreadState *ts) { return ts->context; }
+
+void gr_thread_set_context(PyThreadState *ts, PyObject *context) {
+    PyObject *old = ts->context;
+    ts->context = context;
+    ts->context_ver++;
+    Py_XDECREF(old);
+}
+
+long gr_thread_trash_nesting(PyThreadState *ts) {
+#if AT_LEAST(13)
+    (void)ts;
+    return 0;
+#elif AT_LEAST(12)
+    return ts->trash.delete_nesting;
+#else
+    return ts->trash_delete_nesting;
+#endif
+}
+
+/* No Python-level tracing or profiling while a greenlet trace function runs. */
+void gr_thread_quiet(PyThreadState *ts, int on) {
+#if AT_LEAST(11)
+    if (on) {
+        PyThreadState_EnterTracing(ts);
+    } else {
+        PyThreadState_LeaveTracing(ts);
+    }
+#else
+    if (on) {
+        ts->tracing++;
+        ts->cframe->use_tracing = 0;
+    } else {
+        ts->tracing--;
+        ts->cframe->use_tracing = (ts->c_tracefunc != NULL || ts->c_profilefunc != NULL) ? 255 : 0;
+    }
+#endif
+}
+
+int gr_finalizing(void) {
+#if AT_LEAST(13)
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+/* ---- the memory for the first frames ------------------------------------------------------------------------ */
+
+/* How many bytes the frame of `run` takes, and the code object it runs; 0 if it is not a Python function. */
+size_t gr_root_need(PyObject *run, PyObject **key) {
+    *key = NULL;
+#if HAS_DATA_STACK
+    if (PyMethod_Check(run)) {
+        run = PyMethod_GET_FUNCTION(run);
+    }
+    if (!PyFunction_Check(run)) {
+        return 0;
+    }
+    PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(run);
+    *key = (PyObject *)code;
+#if AT_LEAST(12)
+    return (size_t)code->co_framesize * sizeof(PyObject *);
+#else
+    return ((size_t)code->co_nlocalsplus + code->co_stacksize + FRAME_SPECIALS_SIZE) * sizeof(PyObject *);
+#endif
+#else
+    (void)run;
+    return 0;
+#endif
+}
+
+void gr_root_format(void *root, size_t size) {
+#if HAS_DATA_STACK
+    _PyStackChunk *chunk = root;
+    chunk->previous = NULL;
+    chunk->size = size;
+    chunk->top = 0;
+#else
+    (void)root, (void)size;
+#endif
+}
+
+size_t gr_root_size(void *root) {
+#if HAS_DATA_STACK
+    return ((_PyStackChunk *)root)->size;
+#else
+    (void)root;
+    return 0;
+#endif
+}
+
+#if HAS_DATA_STACK
+static PyObjectArenaAllocator arena;
+static void *(*arena_cached)(size_t);
+static int (*arena_release)(void *, size_t);
+
+static void *arena_alloc(void *ctx, size_t size) {
+    void *block = arena_cached(size);
+    return block ? block : arena.alloc(ctx, size);
+}
+
+static void arena_free(void *ctx, void *block, size_t size) {
+    if (!arena_release(block, size)) {
+        arena.free(ctx, block, size);
+    }
+}
+#endif
+
+/* Puts a cache in front of the interpreter's arena allocator, which data-stack chunks come from: `alloc` answers null
+ * when it has nothing of that size, `release` 0 when it does not want the block. */
+int gr_arena_install(void *(*alloc)(size_t), int (*release)(void *, size_t)) {
+#if HAS_DATA_STACK
+    PyObject_GetArenaAllocator(&arena);
+    arena_cached = alloc;
+    arena_release = release;
+    PyObjectArenaAllocator ours = {arena.ctx, arena_alloc, arena_free};
+    PyObject_SetArenaAllocator(&ours);
+#else
+    (void)alloc, (void)release;
+#endif
+    return 0;
+}
+
+void *gr_arena_alloc(size_t size) {
+    PyObjectArenaAllocator now;
+    PyObject_GetArenaAllocator(&now);
+    return now.alloc(now.ctx, size);
+}
+
+void gr_arena_free(void *block, size_t size) {
+    PyObjectArenaAllocator now;
+    PyObject_GetArenaAllocator(&now);
+    if (now.free) {
+        now.free(now.ctx, block, size);
+    }
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------- */
+
+#if HAS_ENTRY_FRAMES
+#if AT_LEAST(14)
+#define IS_ENTRY(frame) ((frame)->owner >= FRAME_OWNED_BY_INTERPRETER)
+#else
+#define IS_ENTRY(frame) ((frame)->owner == FRAME_OWNED_BY_CSTACK)
+#endif
+
+/* An entry frame is shorter than the struct may be read: only this much of it is certain to be there. */
+#define ENTRY_SIZE offsetof(Frame, localsplus)
+
+static int note(GrState *s, Frame *frame, Frame *entry) {
+    if (s->count == s->capacity) {
+        unsigned capacity = s->capacity ? s->capacity * 2 : 4;
+        Link *links = realloc(s->links, capacity * sizeof(Link));
+        if (!links) {
+            return -1;
+        }
+        s->links = links;
+        s->capacity = capacity;
+    }
+    s->links[s->count++] = (Link){frame, entry};
+    return 0;
+}
+
+/* Takes every entry frame out of the chain of `s` and notes where it was. */
+static int unlink_entries(GrState *s, GrPeek peek, void *ctx) {
+    Frame entry, *frame = s->frame;
+    s->count = 0;
+    while (frame) {
+        Frame *previous = frame->previous, *next = previous;
+        while (next) {
+            const Frame *look = next;
+            if (peek) {
+                peek(ctx, next, &entry, ENTRY_SIZE);
+                look = &entry;
+            }
+            if (!IS_ENTRY(look)) {
+                break;
+            }
+            next = look->previous;
+        }
+        if (next != previous) {
+            if (note(s, frame, previous) < 0) {
+                gr_frames_relink(s);
+                return -1;
+            }
+            frame->previous = next;
+        }
+        frame = next;
+    }
+    s->exposed = 1;
+    return 0;
+}
+#endif
+
+/* The running flow is about to be suspended. If a frame object could lead somebody into its machine stack, takes the
+ * entry frames out of the chain and answers 1. -1: no memory, and nothing changed. */
+int gr_frames_prepare(PyThreadState *ts, GrState *s) {
+#if HAS_ENTRY_FRAMES
+#if HAS_CFRAME
+    Frame *top = ts->cframe->current_frame;
+#else
+    Frame *top = ts->current_frame;
+#endif
+    for (Frame *frame = top; frame; frame = frame->previous) {
+        if (!IS_ENTRY(frame) && frame->frame_obj) {
+            s->frame = top;
+            return unlink_entries(s, NULL, NULL) < 0 ? -1 : 1;
+        }
+    }
+#else
+    (void)ts, (void)s;
+#endif
+    return 0;
+}
+
+/* Puts the entry frames back. */
+void gr_frames_relink(GrState *s) {
+#if HAS_ENTRY_FRAMES
+    for (unsigned i = 0; i < s->count; i++) {
+        s->links[i].frame->previous = s->links[i].entry;
+    }
+    s->count = 0;
+    s->exposed = 0;
+#else
+    (void)s;
+#endif
+}
+
+/* Like gr_frames_prepare, for a suspended flow and unconditionally. */
+int gr_frames_expose(GrState *s, GrPeek peek, void *ctx) {
+#if HAS_ENTRY_FRAMES
+    if (!s->exposed && s->frame) {
+        return unlink_entries(s, peek, ctx);
+    }
+#else
+    (void)s, (void)peek, (void)ctx;
+#endif
+    return 0;
+}
+
+/* The frame object of a suspended flow's innermost Python frame: a new reference; null without an error if there is
+ * none. */
+PyObject *gr_frames_top(PyThreadState *ts, GrState *s, GrPeek peek, void *ctx) {
+    if (!s->frame) {
+        return NULL;
+    }
+#if AT_LEAST(11)
+    if (gr_frames_expose(s, peek, ctx) < 0) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    /* The interpreter makes frame objects only for frames of the running chain. */
+    int enabled = PyGC_Disable();
+#if HAS_CFRAME
+    Frame **current = &ts->cframe->current_frame;
+#else
+    Frame **current = &ts->current_frame;
+#endif
+    Frame *ours = *current;
+    *current = s->frame;
+    PyObject *frame = (PyObject *)PyThreadState_GetFrame(ts);
+    *current = ours;
+    if (enabled) {
+        PyGC_Enable();
+    }
+    return frame;
+#else
+    (void)ts, (void)peek, (void)ctx;
+    Py_INCREF(s->frame);
+    return (PyObject *)s->frame;
+#endif
+}
+
+/* Whether any frame of a suspended flow has a frame object. */
+int gr_frames_observed(GrState *s, GrPeek peek, void *ctx) {
+#if AT_LEAST(12)
+    Frame *frame = s->frame, copy;
+    while (frame) {
+        peek(ctx, frame, &copy, ENTRY_SIZE);
+        if (!IS_ENTRY(&copy) && copy.frame_obj) {
+            return 1;
+        }
+        frame = copy.previous;
+    }
+#elif AT_LEAST(11)
+    (void)peek, (void)ctx;
+    for (Frame *frame = s->frame; frame; frame = frame->previous) {
+        if (frame->frame_obj) {
+            return 1;
+        }
+    }
+#else
+    (void)s, (void)peek, (void)ctx;
+#endif
+    return 0;
+}
+
+/* Visits what the frames of a suspended flow hold, on versions whose collector offers that. */
+int gr_frames_visit(GrState *s, GrPeek peek, void *ctx, visitproc visit, void *arg) {
+#if AT_LEAST(15)
+    Frame *frame = s->frame, copy;
+    while (frame) {
+        peek(ctx, frame, &copy, ENTRY_SIZE);
+        /* A generator visits its own frame. */
+        if (copy.owner == FRAME_OWNED_BY_THREAD) {
+            Py_VISIT(frame->frame_obj);
+            Py_VISIT(frame->f_locals);
+            _Py_VISIT_STACKREF(frame->f_funcobj);
+            _Py_VISIT_STACKREF(frame->f_executable);
+            int result = _PyGC_VisitFrameStack(frame, visit, arg);
+            if (result) {
+                return result;
+            }
+        }
+        frame = copy.previous;
+    }
+#else
+    (void)s, (void)peek, (void)ctx, (void)visit, (void)arg;
+#endif
+    return 0;
+}
+
+/* Gives up what the frames of a flow hold that will never run again, where the interpreter says how much that is. */
+void gr_frames_clear(GrState *s, GrPeek peek, void *ctx) {
+#if AT_LEAST(15)
+    Frame *frame = s->frame, copy;
+    s->frame = NULL;
+    while (frame) {
+        peek(ctx, frame, &copy, ENTRY_SIZE);
+        if (copy.owner == FRAME_OWNED_BY_THREAD) {
+            _PyStackRef *bottom = frame->localsplus, *top = frame->stackpointer;
+            frame->stackpointer = bottom;
+            while (top && top > bottom) {
+                PyStackRef_CLEAR(*--top);
+            }
+            Py_CLEAR(frame->f_locals);
+            Py_CLEAR(frame->frame_obj);
+            PyStackRef_CLEAR(frame->f_funcobj);
+            PyStackRef_CLEAR(frame->f_executable);
+        }
+        frame = copy.previous;
+    }
+#else
+    (void)s, (void)peek, (void)ctx;
+#endif
+}
+
+/* A flow that is suspended in a call of one of our methods, with `n` arguments at `args`, will never run again: takes
+ * from its innermost frame what that frame holds for the call. Answers how many references `out` got, at most `n + 2`.
+ * Only what certainly is that frame's own is taken. */
+int gr_frames_take_call(GrState *s, PyObject **args, int n, PyObject **out) {
+    int taken = 0;
+#if AT_LEAST(14)
+    Frame *frame = s->frame;
+    if (!frame || frame->owner != FRAME_OWNED_BY_THREAD || !frame->stackpointer) {
+        return 0;
+    }
+    (void)args;
+    PyCodeObject *code = (PyCodeObject *)PyStackRef_AsPyObjectBorrow(frame->f_executable);
+    _PyStackRef *bottom = frame->localsplus + code->co_nlocalsplus;
+    while (frame->stackpointer > bottom && taken < n + 2) {
+        _PyStackRef ref = *--frame->stackpointer;
+        if (!PyStackRef_IsNull(ref)) {
+            out[taken++] = PyStackRef_AsPyObjectSteal(ref);
+        }
+    }
+    return taken;
+#else
+#if AT_LEAST(11)
+    Frame *frame = s->frame;
+    if (!frame || !args || frame->owner != FRAME_OWNED_BY_THREAD) {
+        return 0;
+    }
+#if AT_LEAST(13)
+    PyCodeObject *code = (PyCodeObject *)frame->f_executable;
+#else
+    PyCodeObject *code = frame->f_code;
+#endif
+    PyObject **low = frame->localsplus + code->co_nlocalsplus, **high = low + code->co_stacksize;
+#else
+    if (!s->frame || !args) {
+        return 0;
+    }
+    PyObject **low = s->frame->f_valuestack, **high = low + s->frame->f_code->co_stacksize;
+#endif
+    if (args <= low || args + n > high) {
+        return 0;
+    }
+    for (PyObject **at = args - 1; at < args + n; at++) {
+        if (*at) {
+            out[taken++] = *at;
+            *at = NULL;
+        }
+    }
+    return taken;
+#endif
+}

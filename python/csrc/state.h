@@ -1,0 +1,66 @@
+/* What Rust sees of the interpreter's thread state: an opaque record per greenlet, and the operations on it.
+ *
+ * Nothing here may know greenlets, parents or slices.
+ */
+#ifndef GREENLET_STATE_H
+#define GREENLET_STATE_H
+
+#include <Python.h>
+
+/* The part of a thread state that belongs to one flow of control, while that flow does not run. */
+typedef struct GrState GrState;
+
+/* Copies `size` bytes that a suspended flow had at `at` (on its machine stack or anywhere else) into `to`. */
+typedef void (*GrPeek)(void *ctx, const void *at, void *to, size_t size);
+
+#define GR_STATE_WORDS 26
+
+size_t gr_state_size(void);
+void gr_state_init(GrState *state);
+
+PyThreadState *gr_thread(void);
+
+/* Suspends `from`, which runs, and installs `to`. The error indicator stays where it is. */
+void gr_state_swap(PyThreadState *ts, GrState *from, GrState *to);
+/* Undoes gr_state_swap(ts, from, to) when the switch was refused. */
+void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to);
+/* What can only be done once the machine stack of the installed state is in place. */
+void gr_state_arrived(PyThreadState *ts);
+
+/* Makes `state` what a flow begins with that the running one starts. `root` is memory for the first Python frames
+ * (see gr_root_*), or null. */
+void gr_state_begin(PyThreadState *ts, GrState *state, void *root);
+/* The running flow has no Python frame any more: takes its data stack apart; answers the root. */
+void *gr_state_end(PyThreadState *ts, GrState *state, int *overflowed);
+/* The same for one that will never run again. `kept`: somebody may still look at its frames, so nothing is freed. */
+void *gr_state_abandon(GrState *state, int kept);
+
+/* The memory for the first frames. */
+size_t gr_root_need(PyObject *run, PyObject **key);
+void gr_root_format(void *root, size_t size);
+size_t gr_root_size(void *root);
+int gr_arena_install(void *(*alloc)(size_t), int (*release)(void *, size_t));
+void *gr_arena_alloc(size_t size);
+void gr_arena_free(void *block, size_t size);
+
+/* Frames. A chain is `exposed` when no frame object can lead into machine stack that may have been overwritten. */
+int gr_frames_prepare(PyThreadState *ts, GrState *state);
+void gr_frames_relink(GrState *state);
+int gr_frames_expose(GrState *state, GrPeek peek, void *ctx);
+PyObject *gr_frames_top(PyThreadState *ts, GrState *state, GrPeek peek, void *ctx);
+int gr_frames_observed(GrState *state, GrPeek peek, void *ctx);
+int gr_frames_visit(GrState *state, GrPeek peek, void *ctx, visitproc visit, void *arg);
+void gr_frames_clear(GrState *state, GrPeek peek, void *ctx);
+int gr_frames_take_call(GrState *state, PyObject **args, int n, PyObject **out);
+
+int gr_state_visit(GrState *state, visitproc visit, void *arg);
+void gr_state_clear(GrState *state);
+PyObject **gr_state_context(GrState *state);
+
+PyObject *gr_thread_context(PyThreadState *ts);
+void gr_thread_set_context(PyThreadState *ts, PyObject *context);
+long gr_thread_trash_nesting(PyThreadState *ts);
+void gr_thread_quiet(PyThreadState *ts, int on);
+int gr_finalizing(void);
+
+#endif

@@ -1,0 +1,25 @@
+//! The CPython extension module `greenlet._greenlet`: a host of the engine (`greenlet::raw`) on the native stack.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `csrc/state.c` | the interpreter's thread state: the only file that knows it |
+//! | `csrc/types.c` | the static type objects and method tables |
+//! | `ffi` | the C API as far as it is used |
+//! | `object` | a greenlet: what an object holds, from `tp_new` to `tp_dealloc` |
+//! | `record` | a thread: who runs there, and what happens when it ends |
+//! | `switch` | switching, starting, throwing |
+//! | `life` | what a greenlet runs, from its first call to its end |
+//! | `root` | the memory for a greenlet's first Python frames |
+//! | `attrs`, `module`, `capi` | attributes, module functions, the C API for other extensions |
+//!
+//! Everything here runs with the GIL held, and statics are guarded by it.
+
+mod attrs;
+mod capi;
+mod ffi;
+mod life;
+mod module;
+mod object;
+mod record;
+mod root;
+mod switch;

@@ -1,0 +1,176 @@
+//! What a greenlet runs, from its first call to its end: the only frames of ours at the bottom of every slice.
+
+use crate::ffi::*;
+use crate::object::{Imp, Stage};
+use crate::record;
+use crate::root;
+use crate::switch::{self, Parcel, Started};
+use core::ffi::c_void;
+use core::{mem, ptr};
+use greenlet::raw;
+
+/// The body that the engine runs; the word is the greenlet. Its own frame is part of every slice, so it is kept small.
+pub unsafe extern "C" fn body(word: *mut c_void) -> ! {
+    let this: *mut Imp = word.cast();
+    // SAFETY: `switch::start` has made this the current greenlet of its record, and left what to call there.
+    unsafe {
+        let args = enter(this);
+        let run = (*this).run;
+        let result = if args.is_null() {
+            if run.is_null() { ptr::null_mut() } else { PyObject_CallNoArgs(run) }
+        } else {
+            call(run, args)
+        };
+        leave(this, result)
+    }
+}
+
+/// The call of `run` with arguments: `args` is a pair of tuple and dictionary, both owned.
+#[inline(never)]
+unsafe fn call(run: *mut PyObject, args: *mut (*mut PyObject, *mut PyObject)) -> *mut PyObject {
+    // SAFETY: `enter` made the box.
+    unsafe {
+        let (args, kwargs) = *Box::from_raw(args);
+        let result = PyObject_Call(run, args, kwargs);
+        xdecref(kwargs);
+        decref(args);
+        result
+    }
+}
+
+/// Before the first call: the starter is traced and given up, and what was to be run before is forgotten. Answers the
+/// arguments, null if there are none; `run` is null if there is an exception instead.
+#[inline(never)]
+unsafe fn enter(this: *mut Imp) -> *mut (*mut PyObject, *mut PyObject) {
+    // SAFETY: as in `body`. The record's slots are emptied before any code runs.
+    unsafe {
+        let record = (*this).record;
+        let ts = (*record).tstate;
+        #[cfg(not(py312))]
+        gr_state_arrived(ts);
+        let [run, args, kwargs] = mem::replace(&mut (*record).begin, [ptr::null_mut(); 3]);
+        let origin = mem::replace(&mut (*record).origin, ptr::null_mut());
+        let mut error = args.is_null();
+        let old = mem::replace(&mut (*this).run, run);
+        xdecref(old);
+        if !(*record).tracer.is_null() {
+            error |= !switch::trace(record, ts, origin, (*this).object, error);
+        }
+        decref(origin.cast());
+        if error {
+            xdecref(args);
+            xdecref(kwargs);
+            clear(&raw mut (*this).run);
+            return ptr::null_mut();
+        }
+        if kwargs.is_null() && PyTuple_Size(args) == 0 {
+            decref(args);
+            return ptr::null_mut();
+        }
+        Box::into_raw(Box::new((args, kwargs)))
+    }
+}
+
+/// After the call: control goes to the parent, and never comes back.
+#[inline(never)]
+unsafe fn leave(this: *mut Imp, result: *mut PyObject) -> ! {
+    // SAFETY: the greenlet runs, and nothing of Python is left on its stack.
+    unsafe {
+        let mut parcel = if result.is_null() { Parcel::of_exit() } else { Parcel::of(result) };
+        let record = (*this).record;
+        clear(&raw mut (*this).run);
+        (*this).stage = Stage::Done;
+        let mut parent = (*this).parent;
+        while !parent.is_null() {
+            incref(parent.cast());
+            end_into(this, (*parent).imp, parcel);
+            // That failed, and the next one gets the reason.
+            parcel = Parcel::ERROR;
+            let next = (*(*parent).imp).parent;
+            // The chain is as long as the parents live; the last reference to this one may be ours.
+            if !next.is_null() {
+                incref(next.cast());
+            }
+            decref(parent.cast());
+            parent = next;
+            xdecref(next);
+        }
+        let _ = record;
+        PyErr_WriteUnraisable((*this).object.cast());
+        Py_FatalError(
+            c"greenlet: ran out of parent greenlets while propagating exception; cannot continue"
+                .as_ptr(),
+        )
+    }
+}
+
+/// Ends `this` and continues `target`, or the first ancestor of it that has not ended. Takes the parcel and a reference
+/// to the target. Returns with an exception set if it could not.
+unsafe fn end_into(this: *mut Imp, target: *mut Imp, parcel: Parcel) {
+    // SAFETY: as in `leave`.
+    unsafe {
+        let record = (*this).record;
+        if !switch::is_allowed(record, target) {
+            parcel.drop();
+            return;
+        }
+        let mut at = target;
+        loop {
+            match (*at).stage {
+                Stage::Active => break,
+                Stage::New => match switch::start(record, at, parcel, true) {
+                    Started::Back(_) => return,
+                    Started::Otherwise => {}
+                },
+                Stage::Done => {
+                    let parent = (*at).parent;
+                    if parent.is_null() {
+                        parcel.drop();
+                        raise::<()>(
+                            record::error_class(),
+                            c"cannot switch to a garbage collected greenlet",
+                        );
+                        return;
+                    }
+                    at = (*parent).imp;
+                }
+            }
+        }
+        let ts = (*record).tstate;
+        let error = parcel.is_error();
+        let value = parcel.into_value();
+        if value.is_null() && !error {
+            return;
+        }
+        dismantle(ts, this);
+        gr_state_swap(ts, Imp::state(this), Imp::state(at));
+        (*record).origin = (*this).object;
+        (*record).current = at;
+        incref((*at).object.cast());
+        // The reference that `leave` took: the chain of parents holds the target as well.
+        decref((*target).object.cast());
+        let refusal =
+            raw::Thread::finish(&raw mut (*record).thread, Imp::raw(at), value.cast());
+        let _ = refusal;
+        Py_FatalError(c"greenlet: out of memory at the end of a greenlet".as_ptr());
+    }
+}
+
+/// Takes apart what the interpreter has for the running greenlet alone, when no Python frame of it is left.
+///
+/// # Safety
+///
+/// Just that.
+pub unsafe fn dismantle(ts: *mut ThreadState, this: *mut Imp) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut overflowed = 0;
+        let block = gr_state_end(ts, Imp::state(this), &mut overflowed);
+        if !block.is_null() {
+            if overflowed != 0 {
+                root::remember((*this).root_key, gr_root_size(block));
+            }
+            root::give(block);
+        }
+    }
+}

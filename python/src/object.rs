@@ -1,0 +1,512 @@
+//! A greenlet: what the Python object holds, from its making to its deallocation.
+//!
+//! The object itself has the layout of `greenlet.h`, since extension modules embed it. All else is in an [`Imp`] that it
+//! points to.
+
+use crate::ffi::*;
+use crate::record::{self, Record};
+use crate::{root, switch};
+use core::ffi::{CStr, c_int, c_void};
+use core::ptr;
+use greenlet::raw;
+
+#[repr(C)]
+pub struct PyGreenlet {
+    pub base: PyObject,
+    pub weakrefs: *mut PyObject,
+    pub dict: *mut PyObject,
+    pub imp: *mut Imp,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Stage {
+    /// It has not begun.
+    New,
+    /// It runs or is suspended.
+    Active,
+    /// It has ended, or can never run again.
+    Done,
+}
+
+/// What a greenlet is made of.
+pub struct Imp {
+    pub raw: raw::Greenlet,
+    /// Its thread, from its start on; owned. Main greenlets have it from the beginning.
+    pub record: *mut Record,
+    /// The object that points here.
+    pub object: *mut PyGreenlet,
+    pub stage: Stage,
+    pub main: bool,
+    /// The entry frames are not in the frame chain now.
+    pub exposed: bool,
+    /// For tests: switches to it fail, with an exception or for good.
+    pub refuse: bool,
+    pub refuse_hard: bool,
+    /// The arguments of the call in which it is suspended.
+    pub call_count: u32,
+    pub call_args: *const *mut PyObject,
+    /// Owned; null for a main greenlet, and when it was collected.
+    pub parent: *mut PyGreenlet,
+    /// Owned.
+    pub run: *mut PyObject,
+    /// What its memory for frames is remembered by.
+    pub root_key: usize,
+    pub state: State,
+}
+
+/// How many main greenlets there are.
+pub static mut MAINS: usize = 0;
+
+impl Imp {
+    /// The interpreter's state of this greenlet.
+    #[inline(always)]
+    pub fn state(this: *mut Imp) -> *mut State {
+        // SAFETY: only the address is computed.
+        unsafe { &raw mut (*this).state }
+    }
+
+    #[inline(always)]
+    pub fn raw(this: *mut Imp) -> *mut raw::Greenlet {
+        // SAFETY: only the address is computed.
+        unsafe { &raw mut (*this).raw }
+    }
+
+    /// Whether its thread has ended.
+    pub unsafe fn is_orphan(this: *mut Imp) -> bool {
+        // SAFETY: an owned record is valid.
+        unsafe { !(*this).record.is_null() && (*(*this).record).tstate.is_null() }
+    }
+
+    /// Whether it is the one that runs on its thread.
+    pub unsafe fn is_running(this: *mut Imp) -> bool {
+        // SAFETY: an owned record is valid.
+        unsafe {
+            let record = (*this).record;
+            !record.is_null() && (*record).current == this && !(*record).tstate.is_null()
+        }
+    }
+}
+
+/// Makes the [`Imp`] of an object.
+///
+/// # Safety
+///
+/// `object` is a new greenlet object.
+unsafe fn attach(object: *mut PyGreenlet) -> *mut Imp {
+    // SAFETY: the state is what C expects of one that holds nothing.
+    unsafe {
+        let imp = Box::into_raw(Box::new(Imp {
+            raw: raw::Greenlet::new(),
+            record: ptr::null_mut(),
+            object,
+            stage: Stage::New,
+            main: false,
+            exposed: false,
+            refuse: false,
+            refuse_hard: false,
+            call_count: 0,
+            call_args: ptr::null(),
+            parent: ptr::null_mut(),
+            run: ptr::null_mut(),
+            root_key: 0,
+            state: core::mem::zeroed(),
+        }));
+        (*object).imp = imp;
+        imp
+    }
+}
+
+/// A new main greenlet for `record`, or null with an error.
+///
+/// # Safety
+///
+/// `record` has none yet.
+pub unsafe fn new_main(record: *mut Record) -> *mut PyGreenlet {
+    // SAFETY: the type is ready.
+    unsafe {
+        let object: *mut PyGreenlet = gr_alloc(&raw mut GrType).cast();
+        if object.is_null() {
+            return object;
+        }
+        let imp = attach(object);
+        (*imp).main = true;
+        (*imp).stage = Stage::Active;
+        (*imp).record = record;
+        (*record).refs += 1;
+        MAINS += 1;
+        object
+    }
+}
+
+/// A greenlet of `class` whose parent is the current one, or null with an error.
+///
+/// # Safety
+///
+/// `class` inherits from the greenlet type.
+pub unsafe fn new(class: *mut PyType) -> *mut PyGreenlet {
+    // SAFETY: the caller's promise. The record is looked up after the allocation, which may run anything.
+    unsafe {
+        let object: *mut PyGreenlet = gr_alloc(class).cast();
+        if object.is_null() {
+            return object;
+        }
+        let record = record::current();
+        if record.is_null() {
+            decref(object.cast());
+            return ptr::null_mut();
+        }
+        record::drain(record);
+        let imp = attach(object);
+        (*imp).parent = new_ref((*(*record).current).object);
+        object
+    }
+}
+
+/// `tp_new`. Abstract classes are refused in the way of `object.__new__`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_new(
+    class: *mut PyType,
+    _args: *mut PyObject,
+    _kwargs: *mut PyObject,
+) -> *mut PyObject {
+    const ABSTRACT: core::ffi::c_ulong = 1 << 20;
+    // SAFETY: called by the interpreter.
+    unsafe {
+        if PyType_GetFlags(class) & ABSTRACT != 0 {
+            return PyErr_Format(
+                PyExc_TypeError,
+                c"Can't instantiate abstract class %s".as_ptr(),
+                record::type_name(class),
+            );
+        }
+        new(class).cast()
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_new_unswitchable(
+    class: *mut PyType,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by the interpreter.
+    unsafe { gr_new(class, args, kwargs) }
+}
+
+/// `tp_init`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_init(this: *mut PyGreenlet, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
+    let names = [c"run".as_ptr(), c"parent".as_ptr(), ptr::null()];
+    let (mut run, mut parent) = (ptr::null_mut::<PyObject>(), ptr::null_mut::<PyObject>());
+    // SAFETY: called by the interpreter; two places for two objects.
+    unsafe {
+        let format = c"|OO:greenlet".as_ptr();
+        if PyArg_ParseTupleAndKeywords(args, kwargs, format, names.as_ptr(), &raw mut run, &raw mut parent) == 0 {
+            return -1;
+        }
+        init(this, run, parent)
+    }
+}
+
+/// Sets `run` and `parent`, each unless null (or, the parent, None).
+///
+/// # Safety
+///
+/// All are objects or null.
+pub unsafe fn init(this: *mut PyGreenlet, run: *mut PyObject, parent: *mut PyObject) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !run.is_null() && crate::attrs::set_run(this, run) < 0 {
+            return -1;
+        }
+        if !parent.is_null() && parent != none() {
+            return crate::attrs::set_parent(this, parent);
+        }
+        0
+    }
+}
+
+/// `greenlet(run)` and `greenlet(run, parent)` without an argument tuple.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_vectorcall(
+    class: *mut PyObject,
+    args: *const *mut PyObject,
+    count: usize,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    const OFFSET: usize = 1 << (usize::BITS - 1);
+    let count = count & !OFFSET;
+    // SAFETY: called by the interpreter: `count` arguments, and one more for each name.
+    unsafe {
+        if class != (&raw mut GrType).cast() || !names.is_null() || count > 2 {
+            // The long way, which also words the errors.
+            let Some(parcel) = switch::Parcel::pack(args, count as Size, names) else {
+                return ptr::null_mut();
+            };
+            let object = gr_new(class.cast(), ptr::null_mut(), ptr::null_mut());
+            if !object.is_null() && gr_init(object.cast(), parcel.args, parcel.kwargs) < 0 {
+                decref(object);
+                parcel.drop();
+                return ptr::null_mut();
+            }
+            parcel.drop();
+            return object;
+        }
+        let object = new(class.cast());
+        if object.is_null() {
+            return ptr::null_mut();
+        }
+        let run = if count > 0 { *args } else { ptr::null_mut() };
+        let parent = if count > 1 { *args.add(1) } else { ptr::null_mut() };
+        if init(object, run, parent) < 0 {
+            decref(object.cast());
+            return ptr::null_mut();
+        }
+        object.cast()
+    }
+}
+
+/// `tp_traverse`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut c_void) -> c_int {
+    // SAFETY: called by the collector: nothing runs meanwhile.
+    unsafe {
+        let imp = (*this).imp;
+        let mut held = [(*this).dict, ptr::null_mut(), ptr::null_mut()];
+        if !imp.is_null() {
+            held[1] = (*imp).parent.cast();
+            held[2] = (*imp).run;
+        }
+        for object in held {
+            if !object.is_null() {
+                let result = visit(object, arg);
+                if result != 0 {
+                    return result;
+                }
+            }
+        }
+        if imp.is_null() || Imp::is_running(imp) {
+            return 0;
+        }
+        let result = gr_state_visit(Imp::state(imp), visit, arg);
+        if result != 0 || (*imp).stage != Stage::Active {
+            return result;
+        }
+        gr_frames_visit(Imp::state(imp), peek, imp.cast(), visit, arg)
+    }
+}
+
+/// `tp_clear`: the collector found it unreachable.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_clear(this: *mut PyGreenlet) -> c_int {
+    // SAFETY: called by the collector.
+    unsafe {
+        clear(&raw mut (*this).dict);
+        let imp = (*this).imp;
+        if !imp.is_null() {
+            if (*imp).stage == Stage::Active && Imp::is_orphan(imp) && !(*imp).main {
+                abandon(imp);
+            }
+            if (*imp).stage != Stage::Active {
+                gr_state_clear(Imp::state(imp));
+            }
+            clear(&raw mut (*imp).parent);
+            clear(&raw mut (*imp).run);
+        }
+        0
+    }
+}
+
+/// `tp_is_gc`, before 3.15: the frames of a suspended greenlet cannot be looked into, so it is no garbage.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_is_gc(this: *mut PyGreenlet) -> c_int {
+    // SAFETY: called by the collector.
+    unsafe {
+        let imp = (*this).imp;
+        let collectable = imp.is_null()
+            || (*imp).main
+            || (*imp).stage != Stage::Active
+            || Imp::is_orphan(imp);
+        collectable.into()
+    }
+}
+
+/// `tp_finalize`, from 3.15 on: one that is garbage ends while all that it can reach is still whole.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_finalize(this: *mut PyGreenlet) {
+    // SAFETY: called by the collector or by a subclass's deallocation; the object is alive.
+    unsafe {
+        let imp = (*this).imp;
+        if imp.is_null() || (*imp).stage != Stage::Active || (*imp).main || gr_finalizing() != 0 {
+            return;
+        }
+        if !Imp::is_orphan(imp) && (*(*imp).record).tstate == gr_thread() {
+            let error = Error::take();
+            kill(this);
+            error.restore();
+        }
+    }
+}
+
+/// `tp_dealloc`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_dealloc(this: *mut PyGreenlet) {
+    // SAFETY: called by the interpreter: nobody has a reference any more.
+    unsafe {
+        PyObject_GC_UnTrack(this.cast());
+        let imp = (*this).imp;
+        if !imp.is_null() && (*imp).stage == Stage::Active && !(*imp).main && !last_words(this) {
+            return;
+        }
+        if !(*this).weakrefs.is_null() {
+            PyObject_ClearWeakRefs(this.cast());
+        }
+        clear(&raw mut (*this).dict);
+        let imp = core::mem::replace(&mut (*this).imp, ptr::null_mut());
+        if !imp.is_null() {
+            free(imp);
+        }
+        PyObject_GC_Del(this.cast());
+    }
+}
+
+/// Frees what an object was made of.
+///
+/// # Safety
+///
+/// Nobody points to it.
+unsafe fn free(imp: *mut Imp) {
+    // SAFETY: the caller's promise; all that it owns is given up once.
+    unsafe {
+        abandon(imp);
+        gr_state_clear(Imp::state(imp));
+        clear(&raw mut (*imp).parent);
+        clear(&raw mut (*imp).run);
+        if (*imp).main {
+            MAINS -= 1;
+        }
+        let record = (*imp).record;
+        drop(Box::from_raw(imp));
+        if !record.is_null() {
+            record::unref(record);
+        }
+    }
+}
+
+/// Makes sure that it never runs again, without running it: what its frames hold is leaked, except what is certain.
+///
+/// # Safety
+///
+/// It is not the one that runs.
+pub unsafe fn abandon(imp: *mut Imp) {
+    // SAFETY: the caller's promise; the slice is read before it is freed.
+    unsafe {
+        if (*imp).main {
+            return;
+        }
+        let suspended = (*imp).stage == Stage::Active;
+        (*imp).stage = Stage::Done;
+        let mut released = [ptr::null_mut(); 10];
+        let mut count = 0;
+        let mut kept = false;
+        if suspended {
+            let state = Imp::state(imp);
+            kept = gr_frames_observed(state, peek, imp.cast()) != 0;
+            let arguments = (*imp).call_count.min(8) as c_int;
+            if (*imp).call_count as c_int == arguments {
+                count = gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
+            }
+            if !kept {
+                gr_frames_clear(state, peek, imp.cast());
+            }
+        }
+        if (*imp).raw.is_active() {
+            // SAFETY: it is active, so its record is there; not running, says the caller.
+            let _ = raw::Thread::release(&raw mut (*(*imp).record).thread, Imp::raw(imp));
+        }
+        if suspended {
+            root::give(gr_state_abandon(Imp::state(imp), kept.into()));
+            (*imp).exposed = false;
+            gr_state_clear(Imp::state(imp));
+        }
+        for object in &released[..count as usize] {
+            decref(*object);
+        }
+    }
+}
+
+/// Throws GreenletExit into a suspended greenlet of this thread and reports what else comes out of it.
+///
+/// # Safety
+///
+/// It is suspended, of this thread, and referenced; no exception is set.
+unsafe fn kill(this: *mut PyGreenlet) {
+    // SAFETY: the caller's promise. Meanwhile its parent is the one that runs, so that control comes back here.
+    unsafe {
+        let imp = (*this).imp;
+        let record = (*imp).record;
+        let here = new_ref((*(*record).current).object);
+        let parent = core::mem::replace(&mut (*imp).parent, here);
+        PyErr_SetString(
+            record::exit_class(),
+            c"Killing the greenlet because all references have vanished.".as_ptr(),
+        );
+        let result = switch::go(record, imp, switch::Parcel::ERROR);
+        let here = core::mem::replace(&mut (*imp).parent, parent);
+        xdecref(here);
+        if result.is_null() {
+            PyErr_WriteUnraisable(this.cast());
+        } else {
+            decref(result);
+        }
+    }
+}
+
+/// The last reference to a suspended greenlet is gone. False: it lives on.
+///
+/// # Safety
+///
+/// Called by its deallocation.
+unsafe fn last_words(this: *mut PyGreenlet) -> bool {
+    // SAFETY: while it is revived it is an ordinary object.
+    unsafe {
+        let imp = (*this).imp;
+        if gr_finalizing() != 0 {
+            abandon(imp);
+            return true;
+        }
+        gr_revive(this.cast());
+        let error = Error::take();
+        let record = (*imp).record;
+        if Imp::is_orphan(imp) {
+            abandon(imp);
+        } else if (*record).tstate == gr_thread() {
+            kill(this);
+        } else {
+            (*record).pending.push(new_ref(this));
+        }
+        if (*this).base.refcnt as u32 == 1 && (*imp).stage == Stage::Active {
+            incref(this.cast()); // leaked: there is nothing else that could be done with it
+            complain(this.cast(), c"GreenletExit did not kill ");
+        }
+        error.restore();
+        gr_unrevive(this.cast()) != 0
+    }
+}
+
+/// Writes a line to `sys.stderr`.
+unsafe fn complain(object: *mut PyObject, text: &CStr) {
+    // SAFETY: the file is borrowed, so it is held while it may run code.
+    unsafe {
+        let file = PySys_GetObject(c"stderr".as_ptr());
+        if !file.is_null() {
+            incref(file);
+            PyFile_WriteString(text.as_ptr(), file);
+            PyFile_WriteObject(object, file, 0);
+            PyFile_WriteString(c"\n".as_ptr(), file);
+            decref(file);
+            PyErr_Clear();
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A thread: who runs there, what is on its way, and what happens when it ends.
+//!
+//! A record belongs to one thread state of the interpreter. A capsule in the thread state's dictionary tells when that is
+//! cleared, in the ending thread itself; from then on `tstate` is null. The record lives until the last greenlet that
+//! ever ran there is gone.
+
+use crate::ffi::*;
+use crate::object::{self, Imp, PyGreenlet};
+use core::ffi::{c_char, c_void};
+use core::{mem, ptr};
+use greenlet::raw;
+use std::collections::HashMap;
+
+pub struct Record {
+    pub thread: raw::Thread,
+    /// The thread state; null once the thread has ended.
+    pub tstate: *mut ThreadState,
+    /// The greenlet that runs. Its object is owned.
+    pub current: *mut Imp,
+    /// Who has just been left: owned, until the target has it.
+    pub origin: *mut PyGreenlet,
+    /// The trace function; owned, or null.
+    pub tracer: *mut PyObject,
+    /// Owned.
+    pub main: *mut PyGreenlet,
+    /// Greenlets of this thread whose last reference another thread gave up; owned.
+    pub pending: Vec<*mut PyGreenlet>,
+    /// What a greenlet begins with that is being started: owned.
+    pub begin: [*mut PyObject; 3],
+    pub refs: usize,
+}
+
+/// The record that was asked for last: right as long as its thread state is the running one.
+static mut LAST: *mut Record = ptr::null_mut();
+static mut RECORDS: Option<HashMap<usize, *mut Record>> = None;
+/// `greenlet.GreenletExit` and `greenlet.error`.
+pub static mut EXIT: *mut PyObject = ptr::null_mut();
+pub static mut ERROR: *mut PyObject = ptr::null_mut();
+
+const CAPSULE: *const c_char = c"greenlet._greenlet.thread".as_ptr();
+
+pub fn exit_class() -> *mut PyObject {
+    // SAFETY: written once, when the module is made.
+    unsafe { EXIT }
+}
+
+pub fn error_class() -> *mut PyObject {
+    // SAFETY: written once, when the module is made.
+    unsafe { ERROR }
+}
+
+/// A class's name.
+pub unsafe fn type_name(class: *mut PyType) -> *const c_char {
+    // A class is an object, but what is asked for is its own name, not that of its class.
+    let fake = PyObject { refcnt: 1, class };
+    // SAFETY: only the class is looked at.
+    unsafe { gr_type_name((&raw const fake).cast_mut()) }
+}
+
+/// The record of the calling thread, made if need be; null with an error.
+#[inline(always)]
+pub unsafe fn current() -> *mut Record {
+    // SAFETY: the GIL is held; the last record is valid or null.
+    unsafe {
+        let ts = gr_thread();
+        let last = LAST;
+        if !last.is_null() && (*last).tstate == ts { last } else { look_up(ts) }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn look_up(ts: *mut ThreadState) -> *mut Record {
+    // SAFETY: the map is guarded by the GIL, and not borrowed while anything else runs.
+    unsafe {
+        let map = &raw mut RECORDS;
+        let map = (*map).get_or_insert_default();
+        let mut record = map.get(&ts.addr()).copied().unwrap_or(ptr::null_mut());
+        if record.is_null() {
+            record = make(ts);
+        }
+        if !record.is_null() {
+            LAST = record;
+        }
+        record
+    }
+}
+
+unsafe fn make(ts: *mut ThreadState) -> *mut Record {
+    // SAFETY: the record is complete before anybody can find it.
+    unsafe {
+        let record = Box::into_raw(Box::new(Record {
+            thread: raw::Thread::new(raw::Memory::GLOBAL),
+            tstate: ts,
+            current: ptr::null_mut(),
+            origin: ptr::null_mut(),
+            tracer: ptr::null_mut(),
+            main: ptr::null_mut(),
+            pending: Vec::new(),
+            begin: [ptr::null_mut(); 3],
+            refs: 1,
+        }));
+        let main = object::new_main(record);
+        if main.is_null() {
+            drop(Box::from_raw(record));
+            return ptr::null_mut();
+        }
+        (*record).main = main;
+        (*record).current = (*main).imp;
+        incref(main.cast());
+        raw::Thread::attach(&raw mut (*record).thread, Imp::raw((*main).imp));
+
+        let dict = PyThreadState_GetDict();
+        let capsule = PyCapsule_New(record.cast(), CAPSULE, Some(capsule_gone));
+        if dict.is_null() || capsule.is_null() || PyDict_SetItemString(dict, CAPSULE, capsule) < 0 {
+            if PyErr_Occurred().is_null() {
+                raise::<()>(PyExc_RuntimeError, c"greenlet: the thread state has no dictionary");
+            }
+            if capsule.is_null() {
+                end(record);
+            } else {
+                decref(capsule); // ends the record
+            }
+            return ptr::null_mut();
+        }
+        let map = &raw mut RECORDS;
+        (*map).get_or_insert_default().insert(ts.addr(), record);
+        decref(capsule);
+        record
+    }
+}
+
+unsafe extern "C" fn capsule_gone(capsule: *mut PyObject) {
+    // SAFETY: the capsule's pointer is the record, which the capsule owns a reference to.
+    unsafe {
+        let record: *mut Record = PyCapsule_GetPointer(capsule, CAPSULE).cast();
+        end(record);
+    }
+}
+
+/// The thread has ended (or, after a fork, is not in this process).
+unsafe fn end(record: *mut Record) {
+    // SAFETY: the caller gives up the thread's own reference; what the record owns is given up once.
+    unsafe {
+        let map = &raw mut RECORDS;
+        if let Some(map) = &mut *map {
+            map.retain(|_, other| *other != record);
+        }
+        if LAST == record {
+            LAST = ptr::null_mut();
+        }
+        (*record).tstate = ptr::null_mut();
+        let finalizing = gr_finalizing() != 0;
+        let error = Error::take();
+        let tracer = mem::replace(&mut (*record).tracer, ptr::null_mut());
+        let pending = mem::take(&mut (*record).pending);
+        let current = (*record).current;
+        let main = mem::replace(&mut (*record).main, ptr::null_mut());
+        if !finalizing {
+            xdecref(tracer);
+            for greenlet in pending {
+                object::abandon((*greenlet).imp);
+                decref(greenlet.cast());
+            }
+            if !current.is_null() {
+                if current == (*main).imp {
+                    decref((*current).object.cast());
+                }
+                // Else the thread was stopped inside a greenlet: that one is left as it is.
+            }
+            decref(main.cast());
+            if !PyErr_Occurred().is_null() {
+                PyErr_WriteUnraisable(ptr::null_mut());
+            }
+        }
+        error.restore();
+        unref(record);
+    }
+}
+
+/// Gives up a reference to a record.
+///
+/// # Safety
+///
+/// The caller owns one.
+pub unsafe fn unref(record: *mut Record) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*record).refs -= 1;
+        if (*record).refs == 0 {
+            drop(Box::from_raw(record));
+        }
+    }
+}
+
+/// Ends the greenlets of this thread that other threads could not. May run any code.
+///
+/// # Safety
+///
+/// It is the calling thread's.
+#[inline(always)]
+pub unsafe fn drain(record: *mut Record) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !(*record).pending.is_empty() {
+            drain_slowly(record);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn drain_slowly(record: *mut Record) {
+    // SAFETY: the list is taken before anything runs; each reference is given up once.
+    unsafe {
+        let pending = mem::take(&mut (*record).pending);
+        if gr_finalizing() != 0 {
+            return;
+        }
+        let error = Error::take();
+        for greenlet in pending {
+            decref(greenlet.cast());
+            if !PyErr_Occurred().is_null() {
+                PyErr_WriteUnraisable(ptr::null_mut());
+            }
+        }
+        error.restore();
+    }
+}
+
+/// For C callers that pass it on.
+pub fn as_void(imp: *mut Imp) -> *mut c_void {
+    imp.cast()
+}

@@ -1,0 +1,163 @@
+//! The memory for a greenlet's first Python frames (CPython 3.11 and newer), and a cache for the chunks that follow.
+//!
+//! Left to itself the interpreter maps 16 KiB for the first frame of each greenlet and unmaps it at the end. Here the
+//! first chunk is a small block of ours, as large as the function's frame and what it calls needed before. What does
+//! not fit goes on in the interpreter's own chunks of 16 KiB; a few of those are kept, so that a call that crosses the
+//! end of a chunk maps nothing.
+
+use crate::ffi::*;
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use std::alloc::{Layout, alloc, dealloc};
+
+/// Sizes of root chunks are multiples of this, less [`LESS`].
+const GRAIN: usize = 256;
+/// So that with the allocator's own word a chunk is a multiple of 16, and that no chunk of ours is a multiple of a page:
+/// that is how [`release`] tells them from the interpreter's.
+const LESS: usize = 8;
+/// The chunk's own words, and the one that is skipped.
+const HEADER: usize = 4 * size_of::<usize>();
+/// Room for a small function that the greenlet's first one calls.
+const SLACK: usize = 32 * size_of::<usize>();
+const CLASSES: usize = 64;
+const LARGEST: usize = GRAIN * CLASSES - LESS;
+/// How many bytes of root chunks are kept.
+const KEPT: usize = 256 * 1024;
+
+/// The interpreter's chunks: their size, and how many are kept.
+const CHUNK: usize = 16 * 1024;
+const CHUNKS_KEPT: usize = 16;
+
+struct Pool {
+    /// Free root chunks by size, linked by their first word.
+    free: [*mut c_void; CLASSES],
+    kept: usize,
+    chunks: [*mut c_void; CHUNKS_KEPT],
+    chunk_count: usize,
+    /// What greenlets that ran a code object needed: its address and a number of grains.
+    hints: [(usize, u8); 256],
+}
+
+static mut POOL: Pool = Pool {
+    free: [ptr::null_mut(); CLASSES],
+    kept: 0,
+    chunks: [ptr::null_mut(); CHUNKS_KEPT],
+    chunk_count: 0,
+    hints: [(0, 0); 256],
+};
+
+fn pool() -> *mut Pool {
+    &raw mut POOL
+}
+
+fn hint_of(key: usize) -> usize {
+    (key >> 4 ^ key >> 12) & 255
+}
+
+/// A root chunk for a greenlet that will run `run`, and what to remember it by; null: let the interpreter map one.
+///
+/// # Safety
+///
+/// `run` is an object.
+pub unsafe fn take(run: *mut PyObject) -> (*mut c_void, usize) {
+    if cfg!(not(py311)) {
+        return (ptr::null_mut(), 0);
+    }
+    // SAFETY: the pool is guarded by the GIL, and its lists hold blocks of their class.
+    unsafe {
+        let mut key = ptr::null_mut();
+        let need = gr_root_need(run, &mut key);
+        let key = key.addr();
+        let mut grains = (HEADER + need + SLACK + LESS).div_ceil(GRAIN);
+        let (hinted, hint) = (*pool()).hints[hint_of(key)];
+        if hinted == key {
+            grains = grains.max(hint as usize);
+        }
+        if grains > CLASSES {
+            return (ptr::null_mut(), key);
+        }
+        let size = grains * GRAIN - LESS;
+        let head = &raw mut (*pool()).free[grains - 1];
+        let mut block = *head;
+        if block.is_null() {
+            block = alloc(Layout::from_size_align_unchecked(size, 16)).cast();
+        } else {
+            *head = *block.cast();
+            (*pool()).kept -= size;
+        }
+        if !block.is_null() {
+            gr_root_format(block, size);
+        }
+        (block, key)
+    }
+}
+
+/// Notes that `size` bytes were not enough for what has `key`.
+pub fn remember(key: usize, size: usize) {
+    // SAFETY: guarded by the GIL.
+    unsafe {
+        let more = (2 * (size + LESS) / GRAIN).min(CLASSES);
+        let hint = &raw mut (*pool()).hints[hint_of(key)];
+        *hint = (key, more as u8);
+    }
+}
+
+/// Takes a root chunk back.
+///
+/// # Safety
+///
+/// It came from [`take`], and nobody uses it.
+pub unsafe fn give(block: *mut c_void) {
+    if block.is_null() {
+        return;
+    }
+    // SAFETY: the caller's promise; the block is large enough for a link.
+    unsafe {
+        let size = gr_root_size(block);
+        let pool = pool();
+        if (*pool).kept + size > KEPT {
+            dealloc(block.cast(), Layout::from_size_align_unchecked(size, 16));
+        } else {
+            let head = &raw mut (*pool).free[(size + LESS) / GRAIN - 1];
+            *block.cast() = *head;
+            *head = block;
+            (*pool).kept += size;
+        }
+    }
+}
+
+unsafe extern "C" fn cached(size: usize) -> *mut c_void {
+    // SAFETY: guarded by the GIL.
+    unsafe {
+        let pool = pool();
+        if size != CHUNK || (*pool).chunk_count == 0 {
+            return ptr::null_mut();
+        }
+        (*pool).chunk_count -= 1;
+        (*pool).chunks[(*pool).chunk_count]
+    }
+}
+
+unsafe extern "C" fn release(block: *mut c_void, size: usize) -> c_int {
+    // SAFETY: guarded by the GIL. A block whose size ends like that is a root chunk of ours: of a thread state that
+    // was cleared while a greenlet ran there.
+    unsafe {
+        let pool = pool();
+        if size <= LARGEST && size % GRAIN == GRAIN - LESS {
+            give(block);
+            return 1;
+        }
+        if size != CHUNK || (*pool).chunk_count == CHUNKS_KEPT {
+            return 0;
+        }
+        (*pool).chunks[(*pool).chunk_count] = block;
+        (*pool).chunk_count += 1;
+        1
+    }
+}
+
+/// Installs the cache.
+pub fn install() {
+    // SAFETY: called once, when the module is made.
+    unsafe { gr_arena_install(cached, release) };
+}
