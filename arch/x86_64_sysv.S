@@ -129,11 +129,11 @@ SYM(greenlet_jump):
         jz      LOCAL(resume)           /* nothing has changed: return null */
 
         .cfi_remember_state
+        xor     ebp, ebp                /* walkers by frame pointer end here */
         mov     rsp, rax
         .cfi_undefined rip              /* above sp there may be another greenlet's bytes, or none */
         .cfi_undefined rbx
         .cfi_undefined rbp
-        xor     ebp, ebp
         mov     rdi, r13
         mov     rsi, rax
         call    r12                     /* result = restore(ctx, target) */

@@ -38,16 +38,14 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
         let runtime = (*target).runtime;
         let current = (*runtime).current();
         if target == current || !(*target).awaits.get().is::<In>() {
-            return match send_elsewhere(target, value) {
-                Ok(value) => ok(value),
-                Err(error) => err(error),
-            };
+            return in_full(|| send_elsewhere(target, value), ok, err);
         }
         if unwind::panicking() || (*runtime).tracing.get() {
-            return err(SwitchError::Refused(why_not(&*runtime), value));
+            let refused = || Err(SwitchError::Refused(why_not(&*runtime), value));
+            return in_full(refused, ok, err);
         }
         if let Err((OutOfMemory, value)) = (*runtime).transit.put(value) {
-            return err(SwitchError::Refused(Refused::OutOfMemory, value));
+            return in_full(|| Err(SwitchError::Refused(Refused::OutOfMemory, value)), ok, err);
         }
         (*current).awaits.set(TypeInfo::of::<Out>());
         (*runtime).leaves(current);
@@ -57,16 +55,31 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
             start(&*runtime, target)
         };
         if !went {
-            (*runtime).attend(ORPHAN, false);
-            return err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()));
+            let unsent = || {
+                (*runtime).attend(ORPHAN, false);
+                Err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()))
+            };
+            return in_full(unsent, ok, err);
         }
         if (*runtime).attention.get() == 0 {
             return ok((*runtime).transit.take());
         }
-        match arrive_slowly(&*runtime, current) {
-            Ok(value) => ok(value),
-            Err(payload) => err(SwitchError::Thrown(payload)),
-        }
+        in_full(|| arrive_slowly(&*runtime, current).map_err(SwitchError::Thrown), ok, err)
+    }
+}
+
+/// Off the common path, and out of line: whatever this keeps in memory is no part of the frame of one who is
+/// suspended in [`send`], and so of no slice.
+#[cold]
+#[inline(never)]
+fn in_full<In, Out, R>(
+    outcome: impl FnOnce() -> Result<Out, SwitchError<In>>,
+    ok: impl FnOnce(Out) -> R,
+    err: impl FnOnce(SwitchError<In>) -> R,
+) -> R {
+    match outcome() {
+        Ok(value) => ok(value),
+        Err(error) => err(error),
     }
 }
 

@@ -188,6 +188,25 @@ fn a_long_line_of_parents_is_dropped_without_recursion() {
     assert_eq!(drops.count(), 1);
 }
 
+/// Found by the property tests: the end of the killed one left its killer a count that nobody owned.
+#[test]
+fn a_killer_that_nobody_holds_is_unwound_when_it_leaves() {
+    let drops = Drops::new();
+    let victim = holder(&Drops::new(), 3);
+    let token = drops.token();
+    let killer = spawn(move |()| {
+        let _token = token;
+        main().switch(());
+        victim.kill().unwrap();
+        main().switch(());
+    });
+    killer.switch(());
+    let child = spawn_under(&killer, |()| ());
+    drop(killer);
+    child.switch(());
+    assert_eq!(drops.count(), 1);
+}
+
 #[test]
 fn a_cycle_of_handles_is_ended_by_a_kill() {
     let drops = Drops::new();

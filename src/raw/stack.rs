@@ -54,6 +54,11 @@ impl Stack {
         !self.head.is_null()
     }
 
+    /// Whether less than a quarter of the stack lies below `address`. A native stack, whose bounds nobody knows, never is.
+    pub(super) fn is_nearly_full(&self, address: usize) -> bool {
+        address.wrapping_sub(self.bottom) < (self.top - self.bottom) / 4
+    }
+
     /// The addresses of the stack: bottom and top. Zero for a native stack, whose bounds the engine need not know.
     pub fn bounds(&self) -> (usize, usize) {
         (self.bottom, self.top)

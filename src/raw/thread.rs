@@ -498,6 +498,8 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
         if T::START {
             (*target).stop = match (same, T::FINISH) {
                 (false, _) => (*(*target).stack).top,
+                // Greenlets that begin each other would reach ever deeper: when little is left, begin at the top again.
+                (true, false) if (*(*target).stack).is_nearly_full(start) => (*(*target).stack).top,
                 (true, false) => start,
                 (true, true) => (*current).stop,
             };
