@@ -1,7 +1,7 @@
 //! The attributes of a greenlet, its truth and its representation.
 
 use crate::ffi::*;
-use crate::object::{self, Imp, PyGreenlet, Stage};
+use crate::object::{self, Imp, PyGreenlet, REFUSE, REFUSE_HARD, Stage};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 
@@ -333,11 +333,12 @@ unsafe extern "C" fn gr_getstate(this: *mut PyGreenlet, _: *mut PyObject) -> *mu
 #[unsafe(no_mangle)]
 unsafe extern "C" fn gr_get_refuse(this: *mut PyGreenlet, hard: *mut c_void) -> *mut PyObject {
     // SAFETY: called by the interpreter.
-    unsafe {
-        let imp = (*this).imp;
-        let refuse = if hard.is_null() { (*imp).refuse } else { (*imp).refuse_hard };
-        PyBool_FromLong(refuse.into())
-    }
+    unsafe { PyBool_FromLong(((*(*this).imp).refuse & refusal(hard) != 0).into()) }
+}
+
+/// Which of the two attributes is meant.
+fn refusal(hard: *mut c_void) -> u8 {
+    if hard.is_null() { REFUSE } else { REFUSE_HARD }
 }
 
 #[unsafe(no_mangle)]
@@ -356,12 +357,8 @@ unsafe extern "C" fn gr_set_refuse(
         if refuse < 0 {
             return -1;
         }
-        let imp = (*this).imp;
-        if hard.is_null() {
-            (*imp).refuse = refuse != 0;
-        } else {
-            (*imp).refuse_hard = refuse != 0;
-        }
+        let flags = &raw mut (*(*this).imp).refuse;
+        *flags = if refuse != 0 { *flags | refusal(hard) } else { *flags & !refusal(hard) };
         0
     }
 }

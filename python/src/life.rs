@@ -118,7 +118,7 @@ unsafe fn end_into(this: *mut Imp, target: *mut Imp, parcel: Parcel) {
         loop {
             match (*at).stage {
                 Stage::Active => break,
-                Stage::New => match switch::start(record, at, parcel, true) {
+                Stage::New => match switch::start(record, at, parcel, (*target).object) {
                     Started::Back(_) => return,
                     Started::Otherwise => {}
                 },

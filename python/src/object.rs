@@ -40,9 +40,8 @@ pub struct Imp {
     pub main: bool,
     /// The entry frames are not in the frame chain now.
     pub exposed: bool,
-    /// For tests: switches to it fail, with an exception or for good.
-    pub refuse: bool,
-    pub refuse_hard: bool,
+    /// For tests: [`REFUSE`], [`REFUSE_HARD`].
+    pub refuse: u8,
     /// The arguments of the call in which it is suspended.
     pub call_count: u32,
     pub call_args: *const *mut PyObject,
@@ -54,6 +53,11 @@ pub struct Imp {
     pub root_key: usize,
     pub state: State,
 }
+
+/// Switches to it raise an error.
+pub const REFUSE: u8 = 1;
+/// Switches to it end the process.
+pub const REFUSE_HARD: u8 = 2;
 
 /// How many main greenlets there are.
 pub static mut MAINS: usize = 0;
@@ -103,8 +107,7 @@ unsafe fn attach(object: *mut PyGreenlet) -> *mut Imp {
             stage: Stage::New,
             main: false,
             exposed: false,
-            refuse: false,
-            refuse_hard: false,
+            refuse: 0,
             call_count: 0,
             call_args: ptr::null(),
             parent: ptr::null_mut(),

@@ -5,7 +5,7 @@
 //! trace function or a finalizer that switches in between cannot mix anything up.
 
 use crate::ffi::*;
-use crate::object::{Imp, PyGreenlet, Stage};
+use crate::object::{Imp, PyGreenlet, REFUSE, REFUSE_HARD, Stage};
 use crate::record::{self, Record};
 use crate::{life, root};
 
@@ -145,7 +145,7 @@ unsafe extern "C" fn gr_switch(
     unsafe {
         let target = (*this).imp;
         let ts = gr_thread();
-        if (*target).stage == Stage::Active && names.is_null() && count <= 1 && !(*target).refuse {
+        if (*target).stage == Stage::Active && names.is_null() && count <= 1 && (*target).refuse == 0 {
             let record = (*target).record;
             if (*record).tstate == ts && (*record).current != target && (*record).pending.is_empty() {
                 let value = if count == 1 { new_ref(*args) } else { nothing() };
@@ -404,7 +404,7 @@ pub unsafe fn go(record: *mut Record, target: *mut Imp, parcel: Parcel) -> *mut 
         loop {
             match (*at).stage {
                 Stage::Active => return resume(record, at, parcel),
-                Stage::New => match start(record, at, parcel, false) {
+                Stage::New => match start(record, at, parcel, ptr::null_mut()) {
                     Started::Back(value) => return value,
                     Started::Otherwise => {}
                 },
@@ -430,7 +430,7 @@ unsafe fn resume(record: *mut Record, at: *mut Imp, parcel: Parcel) -> *mut PyOb
     // SAFETY: as in `go`.
     unsafe {
         let ts = (*record).tstate;
-        if (*at).refuse {
+        if (*at).refuse & REFUSE != 0 {
             parcel.drop();
             if PyErr_Occurred().is_null() {
                 raise::<()>(
@@ -440,7 +440,7 @@ unsafe fn resume(record: *mut Record, at: *mut Imp, parcel: Parcel) -> *mut PyOb
             }
             return ptr::null_mut();
         }
-        if (*at).refuse_hard {
+        if (*at).refuse & REFUSE_HARD != 0 {
             Py_FatalError(c"greenlet: the switch was made to fail by a test".as_ptr());
         }
         let error = parcel.is_error();
@@ -506,12 +506,18 @@ pub enum Started {
     Otherwise,
 }
 
-/// Begins `target`. If `finish`, the running greenlet ends with it, and this returns only if that failed.
+/// Begins `target`. If `finish` is not null, the running greenlet ends with it, and this returns only if that failed;
+/// a reference to `finish` is then given up.
 ///
 /// # Safety
 ///
 /// As for [`go`].
-pub unsafe fn start(record: *mut Record, target: *mut Imp, parcel: Parcel, finish: bool) -> Started {
+pub unsafe fn start(
+    record: *mut Record,
+    target: *mut Imp,
+    parcel: Parcel,
+    finish: *mut PyGreenlet,
+) -> Started {
     // SAFETY: as in `go`; the target is held while code runs.
     unsafe {
         let error = if parcel.is_error() { Some(Error::take()) } else { None };
@@ -539,7 +545,7 @@ pub unsafe fn start(record: *mut Record, target: *mut Imp, parcel: Parcel, finis
             decref(run);
             return Started::Otherwise;
         }
-        if (*target).refuse {
+        if (*target).refuse & REFUSE != 0 {
             decref(run);
             parcel.drop();
             raise::<()>(
@@ -563,7 +569,7 @@ pub unsafe fn start(record: *mut Record, target: *mut Imp, parcel: Parcel, finis
         (*record).refs += 1;
         (*target).stage = Stage::Active;
         gr_state_begin(ts, Imp::state(target), root);
-        if finish {
+        if !finish.is_null() {
             life::dismantle(ts, here);
         }
         gr_state_swap(ts, Imp::state(here), Imp::state(target));
@@ -575,8 +581,12 @@ pub unsafe fn start(record: *mut Record, target: *mut Imp, parcel: Parcel, finis
         let thread = &raw mut (*record).thread;
         let stack = raw::Thread::native(thread);
         let word = record::as_void(target);
-        let refusal = if finish {
-            raw::Thread::finish_and_start(thread, Imp::raw(target), stack, life::body, word)
+        let refusal = if !finish.is_null() {
+            decref(finish.cast()); // the parents of the running one hold it as well
+            let refusal =
+                raw::Thread::finish_and_start(thread, Imp::raw(target), stack, life::body, word);
+            incref(finish.cast());
+            refusal
         } else {
             match raw::Thread::start(thread, Imp::raw(target), stack, life::body, word) {
                 Ok(value) => return Started::Back(arrived(record, ts, here, value.cast())),
@@ -645,8 +655,7 @@ pub unsafe fn throw(
         if (*target).stage == Stage::Active
             && (*target).record == record
             && target != here
-            && !(*target).refuse
-            && !(*target).refuse_hard
+            && (*target).refuse == 0
         {
             let value = ptr::null_mut();
             return hand_over(record, (*record).tstate, target, value, args, count);
