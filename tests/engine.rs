@@ -42,6 +42,7 @@ impl Room {
         Host {
             stacks: [(one, STACK_SIZE), (two, STACK_SIZE)],
             native_bottom: 0,
+            reserve: 16 << 10,
             pool,
             block_size: BLOCK_SIZE,
             lend,

@@ -2,25 +2,27 @@
 //!
 //! A program is a list of operations; whichever greenlet runs takes the next one. `property/model.rs` says what has to
 //! happen: every value, error, destructor and end, in order. `property/real.rs` does it with greenlets. The two logs have to
-//! be the same.
+//! be the same. A program for which they are not is made as short as it gets before it is printed.
 
 #[path = "property/model.rs"]
 mod model;
 #[path = "property/real.rs"]
 mod real;
+#[path = "property/shrink.rs"]
+mod shrink;
 
 use model::{Op, Style, Ty};
 use proptest::prelude::*;
 use std::fmt::{self, Debug, Write};
 use std::sync::Once;
 
-/// An operation that is printed on one line.
+/// A program. Of one that fails the steps are printed that are left when it has been shrunk.
 #[derive(Clone)]
-struct Line(Op);
+struct Program(Vec<Op>);
 
-impl Debug for Line {
+impl Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        write!(f, "{} operations, shrunk to the steps above", self.0.len())
     }
 }
 
@@ -37,9 +39,9 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(to, want, style, odd)| Op::Switch { to, want, style, odd }),
         5 => (n(), ty(), style(), odd())
             .prop_map(|(to, want, style, odd)| Op::Throw { to, want, style, odd }),
-        3 => (n(), odd()).prop_map(|(whom, odd)| Op::Kill { whom, odd }),
+        5 => (n(), odd()).prop_map(|(whom, odd)| Op::Kill { whom, odd }),
         3 => n().prop_map(Op::CloneHandle),
-        9 => n().prop_map(Op::DropHandle),
+        11 => n().prop_map(Op::DropHandle),
         3 => n().prop_map(Op::KeepHandle),
         3 => Just(Op::KeepGuard),
         4 => (n(), n()).prop_map(|(of, to)| Op::SetParent { of, to }),
@@ -57,7 +59,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// As many cases as usual or as `PROPTEST_CASES` says. A failing case is printed, not stored.
 fn config() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() }
 }
 
 /// Panics of the threads that carry out programs are meant; only those of the tests are printed.
@@ -90,25 +92,35 @@ fn explain(steps: &[model::Step], expected: &[String], found: &[String]) -> Stri
     text
 }
 
-fn check(ops: &[Line]) -> Result<(), TestCaseError> {
-    quiet();
-    let ops: Vec<Op> = ops.iter().map(|Line(op)| op.clone()).collect();
-    let model = model::run(&ops);
+/// What differs, if anything does.
+fn difference(model: &model::Model) -> Option<String> {
     if std::env::var_os("GREENLET_TRACE").is_some() {
         eprintln!("{:#?}", model.steps);
     }
     let found = real::run(&model.steps);
-    if found == model.log {
-        return Ok(());
-    }
-    Err(TestCaseError::fail(explain(&model.steps, &model.log, &found)))
+    (found != model.log).then(|| explain(&model.steps, &model.log, &found))
+}
+
+fn check(Program(ops): &Program) -> Result<(), TestCaseError> {
+    quiet();
+    let model = model::run(ops);
+    let Some(mut text) = difference(&model) else { return Ok(()) };
+    // Shrunk here and not by proptest: without a step the others still name what they named.
+    let mut steps = model.steps[..model.chosen].to_vec();
+    shrink::shrink(&mut steps, |steps| {
+        let model = model::run_steps(steps);
+        let shorter = difference(&model)?;
+        text = shorter;
+        Some(model.steps[..model.chosen].to_vec())
+    });
+    Err(TestCaseError::fail(text))
 }
 
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn random_programs_do_what_the_model_says(ops in prop::collection::vec(op().prop_map(Line), 0..80)) {
-        check(&ops)?;
+    fn random_programs_do_what_the_model_says(program in prop::collection::vec(op(), 0..80).prop_map(Program)) {
+        check(&program)?;
     }
 }

@@ -31,8 +31,6 @@ pub const BLOCKS: usize = GREENLETS + 1;
 const WORDS: usize = 150;
 /// Whether a greenlet may begin on the native stack while a separate one runs.
 const NATIVE_FROM_ELSEWHERE: bool = false;
-/// The native or separate stack has at least this much left when somebody goes deeper.
-const RESERVE: usize = 12 * 1024;
 
 /// One operation. A greenlet that does not fit, such as one that has begun where a new one is needed, stands for the next
 /// one after it that does; if there is none, nothing happens.
@@ -175,6 +173,9 @@ pub struct Host {
     pub stacks: [(*mut u8, usize); STACKS - 1],
     /// The lowest address that may be used on the native stack; 0 if it is large.
     pub native_bottom: usize,
+    /// Somebody goes deeper only if at least this much of the stack is left. A level takes up to 2 KiB, or 4 where
+    /// nothing is optimized.
+    pub reserve: usize,
     /// [`BLOCKS`] blocks of `block_size` bytes, for slice buffers.
     pub pool: *mut u8,
     pub block_size: usize,
@@ -615,7 +616,7 @@ unsafe fn has_room(w: W, me: usize, address: usize) -> bool {
             0 => (*w).host.native_bottom,
             on => (*w).host.stacks[on - 1].0.addr(),
         };
-        address.saturating_sub(bottom) > RESERVE
+        address.saturating_sub(bottom) > (*w).host.reserve
     }
 }
 
@@ -628,7 +629,7 @@ unsafe fn may_begin(w: W, me: usize, on: usize, address: usize) -> bool {
             0 => lowest_in_place(w, 0).map_or(0, |who| (*w).flows[who].start),
             _ => return true,
         };
-        lowest.saturating_sub((*w).host.native_bottom) > RESERVE
+        lowest.saturating_sub((*w).host.native_bottom) > (*w).host.reserve
     }
 }
 

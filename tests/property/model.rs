@@ -232,36 +232,55 @@ pub struct Model {
     /// The generators in the table: their numbers as greenlets.
     generators: Vec<usize>,
     numbers: usize,
+    /// What was carried out.
     pub steps: Vec<Step>,
+    /// How many of the steps are the program's; the rest brings it to its end.
+    pub chosen: usize,
     pub log: Vec<String>,
 }
 
-/// Carries out the program.
+/// Carries out a program.
 pub fn run(ops: &[Op]) -> Model {
-    let mut model = Model {
-        all: Vec::new(),
-        current: 0,
-        unwinding: false,
-        active: Vec::new(),
-        table: vec![1],
-        generators: Vec::new(),
-        numbers: 0,
-        steps: Vec::new(),
-        log: Vec::new(),
-    };
-    model.add(Stage::Active, 0, Small, Small, Vec::new());
-    model.all[0].count = 2; // the thread's and the table's
-    model.all[0].children = 0;
-    let base = Kept::Guard(0);
-    model.all[0].frames.push(Frame { catches: true, kept: Vec::new(), last: vec![base] });
+    let mut model = Model::new();
     for op in ops {
-        model.op(op);
+        if let Some(step) = model.choose(op) {
+            model.step(&step);
+        }
     }
     model.end_of_program();
     model
 }
 
+/// Carries out steps again, less those that are not possible.
+pub fn run_steps(steps: &[Step]) -> Model {
+    let mut model = Model::new();
+    steps.iter().for_each(|step| model.step(step));
+    model.end_of_program();
+    model
+}
+
 impl Model {
+    fn new() -> Model {
+        let mut model = Model {
+            all: Vec::new(),
+            current: 0,
+            unwinding: false,
+            active: Vec::new(),
+            table: vec![1],
+            generators: Vec::new(),
+            numbers: 0,
+            steps: Vec::new(),
+            chosen: 0,
+            log: Vec::new(),
+        };
+        model.add(Stage::Active, 0, Small, Small, Vec::new());
+        model.all[0].count = 2; // the thread's and the table's
+        model.all[0].children = 0;
+        let last = vec![Kept::Guard(0)];
+        model.all[0].frames.push(Frame { catches: true, kept: Vec::new(), last });
+        model
+    }
+
     fn number(&mut self) -> usize {
         self.numbers += 1;
         self.numbers
@@ -541,10 +560,6 @@ impl Model {
 
     // Operations.
 
-    fn step(&mut self, step: Step) {
-        self.steps.push(step);
-    }
-
     fn frame(&mut self) -> &mut Frame {
         self.all[self.current].frames.last_mut().expect("whoever runs has a frame")
     }
@@ -553,25 +568,17 @@ impl Model {
         self.all[self.current].frames.len()
     }
 
-    fn op(&mut self, op: &Op) {
-        let me = self.current;
-        match *op {
+    /// Makes the choices that an operation leaves open. `None`: there is nothing to choose from.
+    fn choose(&mut self, op: &Op) -> Option<Step> {
+        Some(match *op {
             Op::Create { parent, takes, gives, captures } => {
                 if self.table.iter().filter(|n| **n > 0).count() >= MOST {
-                    return;
+                    return None;
                 }
                 let (id, guard) = (self.all.len(), self.number());
                 let parent = parent.map(|n| self.pick(n));
                 let captures = captures.map(|n| self.pick(n));
-                self.step(Step::Create { id, parent, takes, gives, guard, captures });
-                let mut closure = vec![Kept::Guard(guard)];
-                if let Some(of) = captures {
-                    self.all[of].count += 1;
-                    closure.push(Kept::Handle(of));
-                }
-                self.add(Stage::New, parent.unwrap_or(me), takes, gives, closure);
-                self.table.resize(id + 1, 0);
-                self.table[id] = 1;
+                Step::Create { id, parent, takes, gives, guard, captures }
             }
             Op::Switch { to, want, style, odd } => {
                 let (to, value) = (self.pick_other(to, odd), self.number());
@@ -580,66 +587,102 @@ impl Model {
                     Large if odd => Small,
                     right => right,
                 };
-                self.step(Step::Switch { to, value, send, want, style });
-                self.switch(to, value, send, want, style);
+                Step::Switch { to, value, send, want, style }
             }
             Op::Throw { to, want, style, odd } => {
                 let (to, payload) = (self.pick_other(to, odd), self.number());
-                self.step(Step::Throw { to, payload, want, style });
-                self.throw(to, payload, want, style);
+                Step::Throw { to, payload, want, style }
             }
-            Op::Kill { whom, odd } => {
-                let whom = self.pick_other(whom, odd);
-                self.step(Step::Kill(whom));
-                self.all[whom].count += 1;
-                let result = match self.all[whom].stage {
-                    _ if whom == 0 => "refused: Main",
-                    Stage::Active if whom == me => "refused: Current",
-                    Stage::Finished => "killed",
-                    Stage::New => {
-                        self.finish_new(whom);
-                        if self.all[whom].children == 0 {
-                            self.set_parent(whom, 0);
-                        }
-                        "killed"
-                    }
-                    Stage::Active => {
-                        self.kill_active(whom);
-                        "killed"
-                    }
-                };
-                self.say(result.into());
-                self.release(whom);
+            Op::Kill { whom, odd } => Step::Kill(self.pick_other(whom, odd)),
+            Op::CloneHandle(n) => Step::CloneHandle(self.pick(n)),
+            Op::DropHandle(n) => {
+                // Often its own: then it runs on borrowed time.
+                let own = n % 3 == 0 && self.table[self.current] > 0;
+                Step::DropHandle(if own { self.current } else { self.pick(n) })
             }
-            Op::CloneHandle(n) => {
-                let of = self.pick(n);
-                self.step(Step::CloneHandle(of));
+            Op::KeepHandle(n) => Step::KeepHandle(self.pick(n)),
+            Op::KeepGuard => Step::KeepGuard(self.number()),
+            Op::SetParent { of, to } => Step::SetParent(self.pick(of), self.pick(to)),
+            Op::Return => Step::Return(self.number()),
+            Op::Panic => Step::Panic(self.number()),
+            Op::Deeper { size, catches } => Step::Deeper { size, catches, guard: self.number() },
+            Op::Shallower => Step::Shallower,
+            Op::NewGenerator { values, depth } => {
+                if self.generators.len() >= 4 {
+                    return None;
+                }
+                let (id, values, first) = (self.all.len(), values as usize % 5, self.numbers);
+                self.numbers += values + 1;
+                let guards = (0..depth as usize % 4 + 2).map(|_| self.number()).collect();
+                Step::NewGenerator { id, first, values, guards }
+            }
+            Op::Next(n) => Step::Next(self.pick_generator(n)?),
+            Op::DropGenerator(n) => Step::DropGenerator(self.pick_generator(n)?),
+            Op::KeepGenerator(n) => Step::KeepGenerator(self.pick_generator(n)?),
+            Op::Look => Step::Look,
+        })
+    }
+
+    /// Whether a step can be carried out: what it names is there.
+    fn is_possible(&self, step: &Step) -> bool {
+        let has = |g: usize| self.table.get(g).is_some_and(|n| *n > 0);
+        match *step {
+            Step::Create { id, parent, captures, .. } => {
+                id >= self.all.len() && parent.is_none_or(has) && captures.is_none_or(has)
+            }
+            Step::NewGenerator { id, .. } => id >= self.all.len(),
+            Step::Switch { to: g, .. } | Step::Throw { to: g, .. } => has(g),
+            Step::Kill(g) | Step::CloneHandle(g) | Step::KeepHandle(g) => has(g),
+            // One handle to main stays.
+            Step::DropHandle(g) => has(g) && (g != 0 || self.table[0] > 1),
+            Step::SetParent(of, to) => has(of) && has(to),
+            Step::Return(_) => self.current != 0,
+            Step::Deeper { .. } => self.depth() < DEEPEST,
+            Step::Shallower => self.depth() > 1,
+            Step::Next(id) | Step::DropGenerator(id) | Step::KeepGenerator(id) => {
+                self.generators.contains(&id)
+            }
+            Step::KeepGuard(_) | Step::Panic(_) | Step::Look => true,
+        }
+    }
+
+    /// Carries a step out, if that is possible.
+    fn step(&mut self, step: &Step) {
+        if !self.is_possible(step) {
+            return;
+        }
+        self.steps.push(step.clone());
+        let me = self.current;
+        match *step {
+            Step::Create { id, parent, takes, gives, guard, captures } => {
+                let mut closure = vec![Kept::Guard(guard)];
+                if let Some(of) = captures {
+                    self.all[of].count += 1;
+                    closure.push(Kept::Handle(of));
+                }
+                self.skip_to(id);
+                self.add(Stage::New, parent.unwrap_or(me), takes, gives, closure);
+                self.table.push(1);
+            }
+            Step::Switch { to, value, send, want, style } => {
+                self.switch(to, value, send, want, style);
+            }
+            Step::Throw { to, payload, want, style } => self.throw(to, payload, want, style),
+            Step::Kill(whom) => self.kill(whom),
+            Step::CloneHandle(of) => {
                 self.all[of].count += 1;
                 self.table[of] += 1;
             }
-            Op::DropHandle(n) => {
-                let of = self.pick(n);
-                // One handle to main stays.
-                if of != 0 || self.table[0] > 1 {
-                    self.step(Step::DropHandle(of));
-                    self.table[of] -= 1;
-                    self.release(of);
-                }
+            Step::DropHandle(of) => {
+                self.table[of] -= 1;
+                self.release(of);
             }
-            Op::KeepHandle(n) => {
-                let of = self.pick(n);
-                self.step(Step::KeepHandle(of));
+            Step::KeepHandle(of) => {
                 self.all[of].count += 1;
                 self.frame().kept.push(Kept::Handle(of));
             }
-            Op::KeepGuard => {
-                let guard = self.number();
-                self.step(Step::KeepGuard(guard));
-                self.frame().kept.push(Kept::Guard(guard));
-            }
-            Op::SetParent { of, to } => {
-                let (of, to) = (self.pick(of), self.pick(to));
-                self.step(Step::SetParent(of, to));
+            Step::KeepGuard(guard) => self.frame().kept.push(Kept::Guard(guard)),
+            Step::SetParent(of, to) => {
                 let mut ancestor = to;
                 while ancestor != of && ancestor != 0 {
                     ancestor = self.all[ancestor].parent;
@@ -653,73 +696,70 @@ impl Model {
                     self.say(format!("{of} has the parent {to}"));
                 }
             }
-            Op::Return => {
-                if me != 0 {
-                    let value = self.number();
-                    self.step(Step::Return(value));
-                    while let Some(frame) = self.all[me].frames.pop() {
-                        self.leave_frame(frame);
-                    }
-                    let (target, incoming) = self.end(Ok(value));
-                    self.go(target, incoming);
-                }
-            }
-            Op::Panic => {
-                let payload = self.number();
-                self.step(Step::Panic(payload));
-                self.raise(Thrown::Payload(payload), None);
-            }
-            Op::Deeper { size, catches } => {
-                if self.depth() < DEEPEST {
-                    let guard = self.number();
-                    self.step(Step::Deeper { size, catches, guard });
-                    let last = vec![Kept::Guard(guard)];
-                    self.all[me].frames.push(Frame { catches, kept: Vec::new(), last });
-                }
-            }
-            Op::Shallower => {
-                if self.depth() > 1 {
-                    self.step(Step::Shallower);
-                    let frame = self.all[me].frames.pop().unwrap();
+            Step::Return(value) => {
+                while let Some(frame) = self.all[me].frames.pop() {
                     self.leave_frame(frame);
                 }
+                let (target, incoming) = self.end(Ok(value));
+                self.go(target, incoming);
             }
-            Op::NewGenerator { values, depth } => {
-                if self.generators.len() >= 4 {
-                    return;
-                }
-                let (id, values, first) = (self.all.len(), values as usize % 5, self.numbers);
-                self.numbers += values + 1;
-                let guards: Vec<usize> =
-                    (0..depth as usize % 4 + 2).map(|_| self.number()).collect();
-                self.step(Step::NewGenerator { id, first, values, guards: guards.clone() });
+            Step::Panic(payload) => self.raise(Thrown::Payload(payload), None),
+            Step::Deeper { catches, guard, .. } => {
+                let last = vec![Kept::Guard(guard)];
+                self.all[me].frames.push(Frame { catches, kept: Vec::new(), last });
+            }
+            Step::Shallower => {
+                let frame = self.all[me].frames.pop().unwrap();
+                self.leave_frame(frame);
+            }
+            Step::NewGenerator { id, first, values, ref guards } => {
+                self.skip_to(id);
                 self.add(Stage::New, 0, Small, Small, vec![Kept::Guard(guards[0])]);
-                self.table.resize(id + 1, 0);
+                self.table.push(0);
                 self.all[id].generator = Some((first, values, guards[1..].to_vec()));
                 self.generators.push(id);
             }
-            Op::Next(n) => {
-                let Some(id) = self.pick_generator(n) else { return };
-                self.step(Step::Next(id));
-                self.next(id);
-            }
-            Op::DropGenerator(n) => {
-                let Some(id) = self.pick_generator(n) else { return };
-                self.step(Step::DropGenerator(id));
+            Step::Next(id) => self.next(id),
+            Step::DropGenerator(id) => {
                 self.generators.retain(|&other| other != id);
                 self.release(id);
             }
-            Op::KeepGenerator(n) => {
-                let Some(id) = self.pick_generator(n) else { return };
-                self.step(Step::KeepGenerator(id));
+            Step::KeepGenerator(id) => {
                 self.generators.retain(|&other| other != id);
                 self.frame().kept.push(Kept::Handle(id));
             }
-            Op::Look => {
-                self.step(Step::Look);
-                self.look();
-            }
+            Step::Look => self.look(),
         }
+    }
+
+    /// Numbers that no greenlet has, because the steps that made them were left out.
+    fn skip_to(&mut self, id: usize) {
+        while self.all.len() < id {
+            self.add(Stage::Finished, 0, Small, Small, Vec::new());
+            self.table.push(0);
+        }
+    }
+
+    fn kill(&mut self, whom: usize) {
+        self.all[whom].count += 1;
+        let result = match self.all[whom].stage {
+            _ if whom == 0 => "refused: Main",
+            Stage::Active if whom == self.current => "refused: Current",
+            Stage::Finished => "killed",
+            Stage::New => {
+                self.finish_new(whom);
+                if self.all[whom].children == 0 {
+                    self.set_parent(whom, 0);
+                }
+                "killed"
+            }
+            Stage::Active => {
+                self.kill_active(whom);
+                "killed"
+            }
+        };
+        self.say(result.into());
+        self.release(whom);
     }
 
     fn suspend(&mut self, want: Ty, style: Style, through: usize) {
@@ -819,15 +859,13 @@ impl Model {
     }
 
     fn end_of_program(&mut self) {
+        self.chosen = self.steps.len();
         if self.current != 0 {
             // Back to main.
             let (value, send) = (self.number(), self.awaits(0));
-            let style = Style::Try;
-            self.step(Step::Switch { to: 0, value, send, want: Small, style });
-            self.switch(0, value, send, Small, style);
+            self.step(&Step::Switch { to: 0, value, send, want: Small, style: Style::Try });
         }
-        self.step(Step::Look);
-        self.look();
+        self.step(&Step::Look);
         while let Some(frame) = self.all[0].frames.pop() {
             self.leave_frame(frame);
         }
