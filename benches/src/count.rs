@@ -57,10 +57,10 @@ pub fn all() -> HashMap<String, f64> {
     let _ = std::fs::remove_dir_all(&folder);
     let mut counts = HashMap::new();
     for (key, once) in &totals {
-        if let Some(id) = key.strip_prefix(&format!("{N} ")) {
-            if let Some(twice) = totals.get(&format!("{} {id}", 2 * N)) {
-                counts.insert(id.to_owned(), (twice - once) / N as f64);
-            }
+        if let Some(id) = key.strip_prefix(&format!("{N} "))
+            && let Some(twice) = totals.get(&format!("{} {id}", 2 * N))
+        {
+            counts.insert(id.to_owned(), (twice - once) / N as f64);
         }
     }
     counts

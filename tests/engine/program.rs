@@ -1099,9 +1099,9 @@ unsafe fn compare(w: W) {
             }
             look_inside(w, who, &flow);
         }
-        for on in 0..STACKS {
+        for (on, expected) in occupied.iter().enumerate() {
             let found = (*stack(w, on)).is_occupied();
-            check(w, on, "stack is occupied", found as usize, occupied[on] as usize);
+            check(w, on, "stack is occupied", found as usize, *expected as usize);
         }
         let above = lowest_in_place(w, (*w).flows[me].on);
         let expected = above.map_or(ptr::null_mut(), |above| record(w, above));

@@ -3,7 +3,8 @@
 //! Main tells the others what to do: each greenlet is a puppet that obeys one [`Order`] after the other and switches back to
 //! main after each. The whole state is on the heap.
 
-use greenlet::raw::{Error, Greenlet, Memory, STACK_ALIGN, Stack, Thread};
+use greenlet::raw::{BUFFER_ALIGN, Error, Greenlet, Memory, STACK_ALIGN, Stack, Thread};
+use std::alloc::{Layout, alloc, dealloc, realloc};
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::ptr;
@@ -49,7 +50,7 @@ struct Theater {
 
 unsafe extern "C" fn resize(ctx: *mut c_void, block: *mut u8, old: usize, new: usize) -> *mut u8 {
     let theater: *mut Theater = ctx.cast();
-    // SAFETY: the theater is on the heap; `GLOBAL` gets what it gave.
+    // SAFETY: the theater is on the heap; the allocator gets back what it gave.
     unsafe {
         if new != 0 {
             (*theater).requests += 1;
@@ -57,7 +58,15 @@ unsafe extern "C" fn resize(ctx: *mut c_void, block: *mut u8, old: usize, new: u
                 return ptr::null_mut();
             }
         }
-        (Memory::GLOBAL.resize)(Memory::GLOBAL.ctx, block, old, new)
+        let layout = |size| Layout::from_size_align(size, BUFFER_ALIGN).unwrap();
+        match (old, new) {
+            (0, _) => alloc(layout(new)),
+            (_, 0) => {
+                dealloc(block, layout(old));
+                ptr::null_mut()
+            }
+            _ => realloc(block, layout(old), new),
+        }
     }
 }
 

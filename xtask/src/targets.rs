@@ -188,7 +188,7 @@ pub const TARGETS: &[Target] = &[
         name: "mips64el-unknown-linux-gnuabi64",
         triple: "mips64el-unknown-linux-gnuabi64",
         arch: "mips.S",
-        how: How::Qemu("mips64el", "-L /usr/mips64el-linux-gnuabi64"),
+        how: How::Qemu("mips64el", "-cpu MIPS64R2-generic -L /usr/mips64el-linux-gnuabi64"),
         packages: &["gcc-mips64el-linux-gnuabi64", "libc6-dev-mips64el-cross", "qemu-user"],
         linker: Some("mips64el-linux-gnuabi64-gcc"),
         ..ROW

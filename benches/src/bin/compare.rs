@@ -1,77 +1,98 @@
 //! One compact table: ours, the peers, and what the project promises.
+//!
+//! `compare` shows the tables that have a target, `compare --all` all but what takes long to set up, `compare WORD…` the lines
+//! that contain one of the words.
 
 use greenlet_benches::cases::{self, CREATE, GENERATOR, PEERS};
-use greenlet_benches::{Case, clock, count, memory};
+use greenlet_benches::clock::{self, Time};
+use greenlet_benches::{Case, count, memory};
 use std::collections::HashMap;
 
-const SAMPLES: usize = 61;
-const COROSENSEI: &str = "corosensei";
+const SAMPLES: usize = 201;
+
+/// With what the lines of these tables are compared.
+const BASES: [(&str, &str); 2] = [(GENERATOR, "corosensei"), (CREATE, "corosensei, stack kept")];
+
+/// Main driving one generator may take so many times as long as corosensei.
+const GENERATOR_RATIO: f64 = 4.0;
+
+/// What a suspended one may take, in bytes.
+const MEMORY: [(&str, f64); 2] = [("greenlet::raw", 256.0), ("Greenlet", 400.0)];
 
 fn main() {
     let all = cases::all();
     count::child(&all);
     memory::child();
-    let everything = std::env::args().any(|argument| argument == "--all");
-    let short =
-        |case: &Case| [GENERATOR, PEERS, CREATE].contains(&case.group) || everything && !case.slow;
-    let shown: Vec<&Case> = all.iter().filter(|case| short(case)).collect();
-    let times = clock::medians(&shown, SAMPLES);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let everything = words.iter().any(|word| word == "--all");
+    let wanted = |case: &&Case| match &words[..] {
+        [] => [GENERATOR, PEERS, CREATE].contains(&case.group),
+        _ if everything => !case.slow,
+        _ => words.iter().any(|word| case.id().contains(word.as_str())),
+    };
+    let shown: Vec<&Case> = all.iter().filter(wanted).collect();
     let counts = count::all();
-    let time_of: HashMap<String, f64> = shown.iter().map(|case| case.id()).zip(times).collect();
+    let times = clock::times(&shown, SAMPLES);
+    let time_of: HashMap<String, Time> = shown.iter().map(|case| case.id()).zip(times).collect();
 
-    println!("ns: median of {SAMPLES}; instr: instructions of one operation, by callgrind");
+    println!("greenlet {} on {}", env!("CARGO_PKG_VERSION"), processor());
+    println!(
+        "ns: median of {SAMPLES} samples; low: their first decile; instr: instructions, by callgrind"
+    );
     let mut group = "";
     for case in &shown {
+        let base = BASES.iter().find(|base| base.0 == case.group);
         if case.group != group {
             group = case.group;
-            println!("\n{:<40}{:>9}{:>8}{:>8}  target", group, "ns", "instr", ratio_title(group));
+            let ratio = if base.is_some() { "ratio" } else { "" };
+            println!("\n{group:<44}{:>8}{:>8}{:>8}{ratio:>8}  target", "ns", "low", "instr");
         }
         let time = time_of[&case.id()];
         let instructions = counts.get(&case.id()).map_or("-".into(), |count| format!("{count:.0}"));
-        let base = base(group).and_then(|id| time_of.get(&id));
-        let ratio = base.map_or(String::new(), |base| format!("{:.2}", time / base));
-        let target = target(case).or(case.target);
-        let verdict = match (target, base) {
-            (Some(most), Some(base)) if group == GENERATOR => {
-                let (most, is) = (most, time / base);
-                format!("{} at most {most} x corosensei", mark(is <= most))
+        let ratio = base
+            .and_then(|(group, name)| time_of.get(&format!("{group}/{name}")))
+            .map(|base| time.median / base.median);
+        let verdict = match (case.target, ratio) {
+            (Some(most), _) => format!("{} at most {most} ns", mark(time.median <= most)),
+            (None, Some(ratio)) if case.name == "Generator::next" => {
+                format!("{} ratio at most {GENERATOR_RATIO}", mark(ratio <= GENERATOR_RATIO))
             }
-            (Some(most), _) => format!("{} at most {most}", mark(time <= most)),
-            (None, _) => String::new(),
+            _ => String::new(),
         };
-        println!("  {:<38}{time:>9.1}{instructions:>8}{ratio:>8}  {verdict}", case.name);
+        let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
+        let Time { median, low } = time;
+        let line = format!(
+            "  {:<42}{median:>8.1}{low:>8.1}{instructions:>8}{ratio:>8}  {verdict}",
+            case.name
+        );
+        println!("{}", line.trim_end());
     }
-
-    println!("\n{:<40}{:>9}{:>16}  target", "a suspended one", "bytes", "how many");
-    for print in memory::all() {
-        let count = if print.more { format!("> {}", print.count) } else { print.count.to_string() };
-        let most = match print.peer {
-            "greenlet::raw" => Some(256.0),
-            "Greenlet" => Some(400.0),
-            _ => None,
-        };
-        let verdict = most
-            .map_or(String::new(), |most| format!("{} at most {most}", mark(print.bytes <= most)));
-        println!("  {:<38}{:>9.0}{count:>16}  {verdict}", print.peer, print.bytes);
+    if words.is_empty() || everything {
+        sizes();
     }
 }
 
-/// What the lines of a group are compared with.
-fn base(group: &str) -> Option<String> {
-    match group {
-        GENERATOR => Some(format!("{GENERATOR}/{COROSENSEI}")),
-        CREATE => Some(format!("{CREATE}/corosensei, stack of its own")),
-        _ => None,
+/// Bytes of a suspended one, and how many there can be.
+fn sizes() {
+    println!("\n{:<44}{:>8}{:>16}{:>8}  target", "a suspended one", "bytes", "how many", "");
+    for one in memory::all() {
+        let count = if one.more { format!("> {}", one.count) } else { one.count.to_string() };
+        let most = MEMORY.iter().find(|most| most.0 == one.peer);
+        let verdict = most.map_or(String::new(), |most| {
+            format!("{} at most {}", mark(one.bytes <= most.1), most.1)
+        });
+        let line = format!("  {:<42}{:>8.0}{count:>16}{:>8}  {verdict}", one.peer, one.bytes, "");
+        println!("{}", line.trim_end());
     }
 }
 
-fn ratio_title(group: &str) -> &'static str {
-    if base(group).is_some() { "ratio" } else { "" }
-}
-
-/// A target that is a ratio, not a time.
-fn target(case: &Case) -> Option<f64> {
-    (case.group == GENERATOR && case.name == "Generator::next").then_some(4.0)
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split(": ").nth(1)).unwrap_or("?").to_owned()
+    };
+    format!("{}, family {} model {}", field("model name"), field("cpu family"), field("model\t"))
 }
 
 fn mark(ok: bool) -> &'static str {
