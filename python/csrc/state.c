@@ -320,7 +320,12 @@ void *gr_state_abandon(GrState *s, int kept) {
     s->frame = NULL;
     return kept ? NULL : root;
 #else
+    /* Its evaluator owns a reference to a frame, on the machine stack that is gone; a generator's is the generator's. */
+    PyFrameObject *frame = s->frame;
     s->frame = NULL;
+    if (frame && !frame->f_gen) {
+        Py_DECREF(frame);
+    }
     (void)kept;
     return NULL;
 #endif

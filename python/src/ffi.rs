@@ -105,6 +105,7 @@ unsafe extern "C" {
 #[allow(clashing_extern_declarations)]
 unsafe extern "C" {
     pub static mut _Py_NoneStruct: PyObject;
+    pub static mut PyBaseObject_Type: PyType;
     pub static mut PyExc_AttributeError: *mut PyObject;
     pub static mut PyExc_BaseException: *mut PyObject;
     pub static mut PyExc_Exception: *mut PyObject;

@@ -177,11 +177,16 @@ unsafe extern "C" fn gr_new(
     // SAFETY: called by the interpreter.
     unsafe {
         if PyType_GetFlags(class) & ABSTRACT != 0 {
-            return PyErr_Format(
-                PyExc_TypeError,
-                c"Can't instantiate abstract class %s".as_ptr(),
-                record::type_name(class),
-            );
+            // `object` words the refusal.
+            let make = PyObject_GetAttrString((&raw mut PyBaseObject_Type).cast(), c"__new__".as_ptr());
+            let end = ptr::null_mut::<PyObject>();
+            let made = PyObject_CallFunctionObjArgs(make, class, end);
+            decref(make);
+            if !made.is_null() {
+                decref(made);
+                raise::<()>(PyExc_TypeError, c"Can't instantiate an abstract class");
+            }
+            return ptr::null_mut();
         }
         new(class).cast()
     }
@@ -403,6 +408,16 @@ unsafe fn free(imp: *mut Imp) {
 ///
 /// It is not the one that runs.
 pub unsafe fn abandon(imp: *mut Imp) {
+    // SAFETY: the caller's promise.
+    unsafe { abandon_with_call(imp, cfg!(py311)) }
+}
+
+/// [`abandon`]; `call`: also gives up what the innermost frame holds for the call in which it is suspended.
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn abandon_with_call(imp: *mut Imp, call: bool) {
     // SAFETY: the caller's promise; the slice is read before it is freed.
     unsafe {
         if (*imp).main {
@@ -417,7 +432,7 @@ pub unsafe fn abandon(imp: *mut Imp) {
             let state = Imp::state(imp);
             kept = gr_frames_observed(state, peek, imp.cast()) != 0;
             let arguments = (*imp).call_count.min(8) as c_int;
-            if (*imp).call_count as c_int == arguments {
+            if call && (*imp).call_count as c_int == arguments {
                 count = gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
             }
             if !kept {

@@ -49,14 +49,6 @@ pub fn error_class() -> *mut PyObject {
     unsafe { ERROR }
 }
 
-/// A class's name.
-pub unsafe fn type_name(class: *mut PyType) -> *const c_char {
-    // A class is an object, but what is asked for is its own name, not that of its class.
-    let fake = PyObject { refcnt: 1, class };
-    // SAFETY: only the class is looked at.
-    unsafe { gr_type_name((&raw const fake).cast_mut()) }
-}
-
 /// The record of the calling thread, made if need be; null with an error.
 #[inline(always)]
 pub unsafe fn current() -> *mut Record {
@@ -159,7 +151,7 @@ unsafe fn end(record: *mut Record) {
         if !finalizing {
             xdecref(tracer);
             for greenlet in pending {
-                object::abandon((*greenlet).imp);
+                object::abandon_with_call((*greenlet).imp, true);
                 decref(greenlet.cast());
             }
             if !current.is_null() {
