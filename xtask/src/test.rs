@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::cross::{self, test_run};
 use crate::run::{Run, root};
 use crate::table::{Outcome, Table};
-use crate::targets::{TARGETS, host};
+use crate::targets::TARGETS;
 use crate::{apt, cfi};
 
 /// One row: what it is called, what it needs, and how it is run.
@@ -85,7 +85,8 @@ fn rows(quick: bool) -> Vec<Row> {
         row(label.trim_end(), false, Box::new(run));
     }
 
-    for target in TARGETS.iter().filter(|target| cfi::can(target)) {
+    let settled = || TARGETS.iter().filter(|target| target.settled);
+    for target in settled().filter(|target| cfi::can(target)) {
         rows.push(Row {
             name: format!("cfi {}", target.name),
             packages: cfi::packages(target),
@@ -93,7 +94,7 @@ fn rows(quick: bool) -> Vec<Row> {
             run: Box::new(move || cfi::outcome(target)),
         });
     }
-    for target in TARGETS.iter().filter(|target| target.triple != host() || !target.is_host()) {
+    for target in settled().filter(|target| !target.is_host()) {
         rows.push(Row {
             name: format!("cross {}", target.name),
             packages: cross::packages(target),
