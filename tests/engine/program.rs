@@ -894,7 +894,13 @@ unsafe fn arrive(w: W, me: usize, word: *mut c_void) {
         if (*w).begins {
             let on = (*w).flows[me].on;
             let stop = match on {
-                _ if (*w).same_stack => stop_of_previous,
+                // Not ever deeper: when less than a quarter of a separate stack is left, at its top again.
+                _ if (*w).same_stack => {
+                    let (bottom, top) = (*stack(w, on)).bounds();
+                    let left = stop_of_previous.wrapping_sub(bottom);
+                    let nearly_full = left < (top - bottom) / 4 && leave == Leave::Suspended;
+                    if nearly_full { top } else { stop_of_previous }
+                }
                 // On the native stack, from elsewhere: below whoever is lowest there. Main is there.
                 0 => lowest_in_place(w, 0).map_or(0, |who| (*w).flows[who].start),
                 on => (*stack(w, on)).bounds().1,

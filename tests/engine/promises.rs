@@ -275,6 +275,32 @@ fn a_new_one_ends_where_its_beginner_is_suspended() {
 }
 
 #[test]
+fn a_new_one_begins_at_the_top_again_when_less_than_a_quarter_of_the_stack_is_left() {
+    let mut t = Theater::new(3, 1);
+    let (bottom, top) = t.stacks[0].bounds();
+    t.start(1, 1);
+    while t.start_of(1) - bottom >= STACK_SIZE / 4 {
+        let start = t.start_of(1);
+        t.must(1, Order::Start(2, 1));
+        assert_eq!(t.stop_of(2), t.start_of(1));
+        assert_eq!(t.release(2), None);
+        assert!(t.start_of(1) <= start);
+        t.must(1, Order::Deeper(16));
+    }
+    t.must(1, Order::Start(2, 1));
+    assert_eq!(t.stop_of(2), top);
+    assert_eq!(t.saved(1), top - t.start_of(1));
+    // Both go on as ever, and the one that is deep can begin another.
+    t.must(2, Order::Start(3, 1));
+    assert_eq!(t.stop_of(3), t.start_of(2));
+    t.must(1, Order::Shallower);
+    for who in [3, 2, 1] {
+        t.must(who, Order::Finish);
+    }
+    assert!(!t.stacks[0].is_occupied());
+}
+
+#[test]
 fn crossing_stacks_copies_nothing() {
     let mut t = Theater::new(2, 2);
     t.start(1, 1);
