@@ -23,8 +23,10 @@
 
 #define AT_LEAST(minor) (PY_VERSION_HEX >= (0x03000000 | ((minor) << 16)))
 
-#if AT_LEAST(11)
 #define Py_BUILD_CORE
+#undef _PyGC_FINALIZED /* a macro outside, a function inside */
+#include "internal/pycore_interp.h"
+#if AT_LEAST(11)
 #if AT_LEAST(14)
 #include "internal/pycore_interpframe_structs.h"
 #include "internal/pycore_stackref.h"
@@ -34,9 +36,9 @@
 #if AT_LEAST(15)
 #include "internal/pycore_gc.h"
 #endif
-#undef Py_BUILD_CORE
 typedef struct _PyInterpreterFrame Frame;
 #endif
+#undef Py_BUILD_CORE
 
 #include <frameobject.h>
 #include <stddef.h>
@@ -323,10 +325,9 @@ void *gr_state_abandon(GrState *s, int kept) {
     /* Its evaluator owns a reference to a frame, on the machine stack that is gone; a generator's is the generator's. */
     PyFrameObject *frame = s->frame;
     s->frame = NULL;
-    if (frame && !frame->f_gen) {
+    if (frame && !frame->f_gen && !kept) {
         Py_DECREF(frame);
     }
-    (void)kept;
     return NULL;
 #endif
 }
@@ -390,6 +391,10 @@ void gr_thread_quiet(PyThreadState *ts, int on) {
     }
 #endif
 }
+
+/* Whether the garbage collector is at work: the heads of its lists are then on the machine stack, and objects point
+ * there. */
+int gr_collecting(PyThreadState *ts) { return ts->interp->gc.collecting; }
 
 int gr_finalizing(void) {
 #if AT_LEAST(13)

@@ -61,6 +61,7 @@ PyObject *gr_thread_context(PyThreadState *ts);
 void gr_thread_set_context(PyThreadState *ts, PyObject *context);
 long gr_thread_trash_nesting(PyThreadState *ts);
 void gr_thread_quiet(PyThreadState *ts, int on);
+int gr_collecting(PyThreadState *ts);
 int gr_finalizing(void);
 
 #endif

@@ -88,6 +88,7 @@ unsafe extern "C" {
     pub fn gr_thread_context(ts: *mut ThreadState) -> *mut PyObject;
     pub fn gr_thread_set_context(ts: *mut ThreadState, context: *mut PyObject);
     pub fn gr_thread_quiet(ts: *mut ThreadState, on: c_int);
+    pub fn gr_collecting(ts: *mut ThreadState) -> c_int;
     pub fn gr_finalizing() -> c_int;
 
     pub fn gr_module_create() -> *mut PyObject;

@@ -346,3 +346,30 @@ def test_many_creations_and_throws_leave_no_reference():
         g.switch(token)
     del g
     assert (sys.getrefcount(token), sys.getrefcount(main), sys.getrefcount(body)) == before
+
+
+def test_last_reference_goes_away_in_a_collection():
+    main = getcurrent()
+    seen = []
+
+    class Cycle:
+        def __del__(self):
+            seen.append("del")
+
+    def body(*garbage):
+        try:
+            main.switch()
+        finally:
+            seen.append("killed")
+
+    for _ in range(50):
+        first, last = Cycle(), Cycle()
+        first.self, last.self = first, last
+        first.g = greenlet(body)
+        first.g.switch(last, Cycle())
+        del first, last
+    gc.collect()
+    getcurrent()
+    gc.collect()
+    assert seen.count("killed") == 50
+    assert seen.count("del") == 150
