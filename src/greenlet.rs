@@ -93,7 +93,7 @@ impl AnyGreenlet {
 
     /// The parent: where its result goes, and a panic that it does not catch. `None` for main.
     ///
-    /// A finished greenlet without children has main as its parent: it needs none any more.
+    /// A finished greenlet without children needs no parent any more, and mostly has main as its parent then.
     pub fn parent(&self) -> Option<AnyGreenlet> {
         let parent = self.core().parent.get();
         // SAFETY: a parent is held by its child.

@@ -7,6 +7,7 @@ use crate::raw;
 use crate::runtime::Runtime;
 use crate::switch;
 use crate::typeinfo::TypeInfo;
+use crate::unwind;
 use alloc::alloc::{Layout, alloc, dealloc};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::ManuallyDrop;
@@ -152,7 +153,11 @@ impl Core {
 
     #[inline(always)]
     pub(crate) fn hold(&self) {
-        self.count.set(self.count.get() + 1);
+        let count = self.count.get() + 1;
+        if count > isize::MAX as usize {
+            too_many(); // by forgetting handles; a wrapped count would be a use after free
+        }
+        self.count.set(count);
     }
 
     #[inline(always)]
@@ -314,38 +319,54 @@ impl Core {
         // A loop, not a recursion: a chain of parents may be a million long.
         // SAFETY: nobody else has a count of `this`; its parent is held by it.
         unsafe {
+            let mut payload = None;
             loop {
                 let core = &*this;
                 if core.is_main() {
-                    return Runtime::free(core.runtime);
+                    Runtime::free(core.runtime);
+                    break;
                 }
                 if this == (*core.runtime).current() {
-                    return; // seen to when it leaves
+                    break; // seen to when it leaves
                 }
                 // What is dropped here may see the greenlet, so it has to stay until that is over.
                 core.hold();
-                match core.stage.get() {
-                    Stage::New => Self::finish(this),
-                    Stage::Active => switch::kill_dropped(this),
-                    Stage::Finished => {}
+                let finished = match core.stage.get() {
+                    Stage::New => unwind::catch(|| Self::finish(this)),
+                    Stage::Active => unwind::catch(|| switch::kill_dropped(this)),
+                    Stage::Finished => Ok(()),
+                };
+                if let (Err(another), None) = (finished, &payload) {
+                    payload = Some(another);
                 }
                 let count = core.count.get() - 1;
                 core.count.set(count);
                 let kept = count != 0 || core.children.get() != 0;
                 if kept || core.stage.get() == Stage::Active {
-                    return; // somebody took a handle; or it survived and cannot be reached: leaked
+                    break; // somebody took a handle; or it survived and cannot be reached: leaked
                 }
                 let parent = core.parent.get();
                 dealloc(this.cast_mut().cast(), core.class.layout);
                 let children = (*parent).children.get() - 1;
                 (*parent).children.set(children);
                 if children != 0 || (*parent).count.get() != 0 {
-                    return;
+                    break;
                 }
                 this = parent;
             }
+            match payload {
+                None => {}
+                // A second panic cannot leave this drop.
+                Some(payload) if unwind::panicking() => drop(unwind::catch(|| drop(payload))),
+                Some(payload) => unwind::resume(payload),
+            }
         }
     }
+}
+
+#[cold]
+fn too_many() -> ! {
+    std::process::abort()
 }
 
 unsafe fn drop_closure<F>(this: *const Core) {

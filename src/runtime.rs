@@ -7,6 +7,7 @@ use crate::stack::{DEFAULT_SIZE, Mapping};
 use crate::switch;
 use crate::trace::Hook;
 use crate::transit::Transit;
+use crate::unwind;
 use alloc::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
@@ -181,11 +182,17 @@ impl Drop for Ending {
                 core = (*core).next.get();
             }
             for core in cores {
-                if (*core).stage.get() == Stage::Active && core != (*this).current() {
-                    switch::kill_dropped(core);
-                }
-                Core::release(core);
+                // A panic must not leave the destructor of a thread-local variable: that ends the process.
+                let _ = unwind::catch(|| {
+                    if (*core).stage.get() == Stage::Active && core != (*this).current() {
+                        switch::kill_dropped(core);
+                    }
+                });
+                let _ = unwind::catch(|| Core::release(core));
             }
+            // The hook may hold main.
+            (*this).attend(TRACED, false);
+            let _ = unwind::catch(|| drop((*this).hook.take()));
             RUNTIME.set(ptr::null());
             if (*this).current() == &raw const (*this).main {
                 Core::release(&(*this).main);

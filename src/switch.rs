@@ -167,7 +167,7 @@ unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Res
         runtime.attention.set(attention & TRACED);
         let thrown = runtime.thrown.take();
         let kind = if thrown.is_some() { EventKind::Throw } else { EventKind::Switch };
-        let received = match thrown {
+        let mut received = match thrown {
             Some(payload) => Err(payload),
             None => Ok(runtime.transit.take()),
         };
@@ -176,10 +176,19 @@ unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Res
             (*origin).hold();
             Held(origin)
         });
+        // What is in `received` is nobody's yet: a panic takes its place, and is thrown.
+        let mut instead = |outcome: Result<(), Payload>| {
+            if let Err(payload) = outcome {
+                let before = core::mem::replace(&mut received, Err(payload));
+                let _ = unwind::catch(|| drop(before));
+            }
+        };
         if attention & TRACED != 0 {
-            trace::call(runtime, kind, origin, me);
+            instead(unwind::catch(|| trace::call(runtime, kind, origin, me)));
         }
-        drop(orphan); // frees it, or kills it
+        if orphan.is_some() {
+            instead(unwind::catch(|| drop(orphan))); // frees it, or kills it
+        }
         received
     }
 }
@@ -229,19 +238,20 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
     // SAFETY: `me` is valid until its successor has arrived.
     unsafe {
         let runtime = &*(*me).runtime;
-        let killer = (*me).killer.replace(ptr::null());
-        let target = match settle(runtime, me, killer, outcome) {
-            Ok(target) => target,
-            Err((first, payload)) => first_that_can_take(runtime, first, payload),
+        let left = match outcome {
+            Ok(value) => Left::Value(value),
+            Err(payload) => Left::Payload(payload),
         };
+        let target = settle(runtime, me, left);
         // From here on something is in transit or thrown: no code of the user's may run.
         Core::finish(me);
+        let killer = (*me).killer.replace(ptr::null());
         if killer == target {
-            // About to run, so alive without being counted. It unparents this one.
-            (*killer).count.set((*killer).count.get() - 1);
+            (*killer).count.set((*killer).count.get() - 1); // about to run: alive without being counted
         } else if !killer.is_null() {
             Core::release_later(killer);
-        } else if (*me).parent.get() == target {
+        }
+        if (*me).parent.get() == target {
             Core::unparent_for(me, target);
         }
         runtime.leaves(me);
@@ -249,55 +259,86 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
     }
 }
 
-/// Puts the result where the target will find it, or says who is to be thrown what. The target is an ancestor that
+/// What a greenlet leaves at its end.
+enum Left<Out> {
+    Value(Out),
+    Payload(Payload),
+    /// It was killed, and what it left has been dropped.
+    Nothing,
+}
+
+/// Puts the result where the target will find it, or notes what is thrown. Returns the target: an ancestor that
 /// waits, or one that is begun by the result, or the killer.
+///
+/// Whatever is dropped here is the user's, and may panic, switch, be killed while it is away, change parents and drop
+/// handles: so everything is looked at anew after each drop.
 unsafe fn settle<Out: 'static>(
     runtime: &Runtime,
     me: *const Core,
-    killer: *const Core,
-    outcome: Result<Out, Payload>,
-) -> Result<*const Core, (*const Core, Payload)> {
+    mut left: Left<Out>,
+) -> *const Core {
+    /// Drops something of the user's.
+    fn dropped<T>(value: T) -> Result<(), Payload> {
+        unwind::catch(|| drop(value))
+    }
     // SAFETY: parents are held by their children, the killer by `me`'s count of it.
     unsafe {
-        let waits = |core: *const Core| (*core).awaits.get();
-        let is_awaited = || !killer.is_null() && waits(killer).is::<Ended>();
-        let mut outcome = outcome;
-        if is_awaited() && outcome.as_ref().err().is_none_or(|payload| payload.is::<Killed>()) {
-            // A result of one that caught its end, or the payload of its end. Dropping it may panic, or even switch.
-            outcome = match unwind::catch(|| drop(outcome)) {
-                Err(payload) => Err(payload),
-                Ok(()) if is_awaited() => {
-                    let _ = runtime.transit.put(Ended);
-                    return Ok(killer);
-                }
-                Ok(()) => Err(Box::new(Killed(()))),
-            };
-        }
-        if is_awaited() {
-            return outcome.map(|_| killer).map_err(|payload| (killer, payload));
-        }
-        let parent = living((*me).parent.get());
-        let value = match outcome {
-            Ok(value) => value,
-            Err(payload) => return Err((parent, payload)),
+        let throw_into = |target: *const Core, payload| {
+            runtime.thrown.set(Some(payload));
+            runtime.attend(THROWN, true);
+            target
         };
-        let expected = waits(parent);
-        if !expected.is::<Out>() {
-            let expected = expected.name();
-            let returned = core::any::type_name::<Out>();
-            let payload = match unwind::catch(|| drop(value)) {
-                Ok(()) => boxed(WrongResult { expected, returned }),
-                Err(payload) => payload,
-            };
-            return Err((parent, payload));
-        }
-        match runtime.transit.put(value) {
-            Ok(()) => Ok(parent),
-            Err((OutOfMemory, value)) => {
-                let _ = unwind::catch(|| drop(value));
-                Err((parent, Box::new(OutOfMemory)))
+        loop {
+            let killer = (*me).killer.get();
+            let awaited = !killer.is_null() && (*killer).awaits.get().is::<Ended>();
+            if awaited {
+                left = match left {
+                    Left::Nothing => {
+                        let _ = runtime.transit.put(Ended);
+                        return killer;
+                    }
+                    Left::Payload(payload) if !payload.is::<Killed>() => {
+                        return throw_into(killer, payload);
+                    }
+                    // A result of one that caught its end, or the payload of its end.
+                    left => dropped(left).map_or_else(Left::Payload, |()| Left::Nothing),
+                };
+                continue;
             }
+            let parent = living((*me).parent.get());
+            let expected = (*parent).awaits.get();
+            left = match left {
+                Left::Nothing => Left::Payload(Box::new(Killed(()))),
+                Left::Payload(payload) if (*parent).stage.get() == Stage::New => {
+                    Left::Payload(finish_new(parent).err().unwrap_or(payload))
+                }
+                Left::Payload(payload) => return throw_into(parent, payload),
+                Left::Value(value) if expected.is::<Out>() => match runtime.transit.put(value) {
+                    Ok(()) => return parent,
+                    Err((OutOfMemory, value)) => {
+                        let _ = dropped(value);
+                        Left::Payload(Box::new(OutOfMemory))
+                    }
+                },
+                Left::Value(value) => {
+                    let expected = expected.name();
+                    let returned = core::any::type_name::<Out>();
+                    let wrong = |()| boxed(WrongResult { expected, returned });
+                    Left::Payload(dropped(value).map_or_else(|payload| payload, wrong))
+                }
+            };
         }
+    }
+}
+
+/// Finishes one that has not begun, and drops its closure. What that does may let go of it.
+unsafe fn finish_new(core: *const Core) -> Result<(), Payload> {
+    // SAFETY: it is valid, and held here.
+    unsafe {
+        (*core).hold();
+        let held = Held(core);
+        let finished = unwind::catch(|| Core::finish(core));
+        unwind::catch(|| drop(held)).and(finished)
     }
 }
 
@@ -331,6 +372,10 @@ unsafe fn living(mut core: *const Core) -> *const Core {
 
 /// Notes `payload` as thrown for `core`, or for the nearest living ancestor that has begun: one that has not is finished
 /// by it without having run.
+///
+/// # Safety
+///
+/// `core` is held.
 unsafe fn first_that_can_take(
     runtime: &Runtime,
     core: *const Core,
@@ -338,16 +383,18 @@ unsafe fn first_that_can_take(
 ) -> *const Core {
     // SAFETY: parents are held by their children.
     unsafe {
-        let mut core = living(core);
-        while (*core).stage.get() == Stage::New {
-            if let Err(another) = unwind::catch(|| Core::finish(core)) {
+        let target = loop {
+            let first = living(core);
+            if (*first).stage.get() != Stage::New {
+                break first;
+            }
+            if let Err(another) = finish_new(first) {
                 payload = another;
             }
-            core = living(core);
-        }
+        };
         runtime.thrown.set(Some(payload));
         runtime.attend(THROWN, true);
-        core
+        target
     }
 }
 

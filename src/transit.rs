@@ -84,9 +84,11 @@ impl Transit {
 
     #[cold]
     fn grow(&self, layout: Layout) -> Result<(), OutOfMemory> {
-        // A type that came here for its alignment alone may have no size.
-        let layout = Layout::from_size_align(layout.size().max(1), layout.align())
-            .map_err(|_| OutOfMemory)?;
+        // Never smaller and never less aligned than before. A type that came here for its alignment alone may have no size.
+        let before = self.layout.get();
+        let size = layout.size().max(before.size()).max(1);
+        let align = layout.align().max(before.align());
+        let layout = Layout::from_size_align(size, align).map_err(|_| OutOfMemory)?;
         // SAFETY: the size is not 0.
         let block = unsafe { alloc(layout) };
         if block.is_null() {
