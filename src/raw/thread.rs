@@ -156,7 +156,8 @@ impl Thread {
     }
 
     /// Begins `target` on `stack`: right below the running frames if that is the stack that runs,
-    /// else at its top. `body` is called with `word`. Returns when somebody switches back, with
+    /// else at its top, or, on the native stack, below the lowest frames there. (At the top again when less than a quarter
+    /// of a separate stack is left: greenlets that begin each other do not reach ever deeper.) `body` is called with `word`. Returns when somebody switches back, with
     /// the word that was passed then.
     ///
     /// # Errors
@@ -497,7 +498,11 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
         let same = (*current).stack == (*target).stack;
         if T::START {
             (*target).stop = match (same, T::FINISH) {
-                (false, _) => (*(*target).stack).top,
+                (false, _) => match (*(*target).stack).top {
+                    // The native one: below whoever is lowest there. Main always is there.
+                    0 => (*(*(*target).stack).head).start,
+                    top => top,
+                },
                 // Greenlets that begin each other would reach ever deeper: when little is left, begin at the top again.
                 (true, false) if (*(*target).stack).is_nearly_full(start) => (*(*target).stack).top,
                 (true, false) => start,

@@ -29,8 +29,6 @@ pub const LEVELS: usize = 7;
 pub const BLOCKS: usize = GREENLETS + 1;
 /// The most words that one level keeps.
 const WORDS: usize = 150;
-/// Whether a greenlet may begin on the native stack while a separate one runs.
-const NATIVE_FROM_ELSEWHERE: bool = false;
 
 /// One operation. A greenlet that does not fit, such as one that has begun where a new one is needed, stands for the next
 /// one after it that does; if there is none, nothing happens.
@@ -625,7 +623,6 @@ unsafe fn may_begin(w: W, me: usize, on: usize, address: usize) -> bool {
     unsafe {
         let lowest = match on {
             _ if on == (*w).flows[me].on => return has_room(w, me, address),
-            0 if !NATIVE_FROM_ELSEWHERE => return false,
             0 => lowest_in_place(w, 0).map_or(0, |who| (*w).flows[who].start),
             _ => return true,
         };
