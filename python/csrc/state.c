@@ -178,6 +178,9 @@ static inline void install(PyThreadState *ts, GrState *s) {
 #else
     ts->current_frame = s->frame;
 #endif
+#if AT_LEAST(15)
+    s->frame = NULL; /* the collector asks for the frames of suspended flows only */
+#endif
     if (ts->context != s->context) {
         ts->context_ver++; /* forget what context variables have cached */
         ts->context = s->context;

@@ -310,7 +310,6 @@ unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut 
 unsafe extern "C" fn gr_clear(this: *mut PyGreenlet) -> c_int {
     // SAFETY: called by the collector.
     unsafe {
-        clear(&raw mut (*this).dict);
         let imp = (*this).imp;
         if !imp.is_null() {
             if (*imp).stage == Stage::Active && !(*imp).main {
@@ -321,6 +320,7 @@ unsafe extern "C" fn gr_clear(this: *mut PyGreenlet) -> c_int {
                 }
                 abandon(imp);
             }
+            clear(&raw mut (*this).dict);
             if (*imp).stage != Stage::Active {
                 gr_state_clear(Imp::state(imp));
             }
