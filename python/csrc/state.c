@@ -634,13 +634,13 @@ PyObject *gr_frames_top(PyThreadState *ts, GrState *s, GrPeek peek, void *ctx) {
 #endif
 }
 
-/* Whether any frame of a suspended flow has a frame object. */
+/* Whether anybody but the frame itself has a frame object of a suspended flow. */
 int gr_frames_observed(GrState *s, GrPeek peek, void *ctx) {
 #if AT_LEAST(12)
     Frame *frame = s->frame, copy;
     while (frame) {
         peek(ctx, frame, &copy, ENTRY_SIZE);
-        if (!IS_ENTRY(&copy) && copy.frame_obj) {
+        if (!IS_ENTRY(&copy) && copy.frame_obj && Py_REFCNT((PyObject *)copy.frame_obj) > 1) {
             return 1;
         }
         frame = copy.previous;
@@ -648,7 +648,7 @@ int gr_frames_observed(GrState *s, GrPeek peek, void *ctx) {
 #elif AT_LEAST(11)
     (void)peek, (void)ctx;
     for (Frame *frame = s->frame; frame; frame = frame->previous) {
-        if (frame->frame_obj) {
+        if (frame->frame_obj && Py_REFCNT((PyObject *)frame->frame_obj) > 1) {
             return 1;
         }
     }

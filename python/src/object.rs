@@ -397,15 +397,16 @@ unsafe fn free(imp: *mut Imp) {
 /// It is not the one that runs.
 pub unsafe fn abandon(imp: *mut Imp) {
     // SAFETY: the caller's promise.
-    unsafe { abandon_with_call(imp, cfg!(py311)) }
+    unsafe { abandon_with(imp, false) }
 }
 
-/// [`abandon`]; `call`: also gives up what the innermost frame holds for the call in which it is suspended.
+/// [`abandon`]; `thread_ends`: its thread is ending just now. What is given up of its frames then, and what otherwise,
+/// differs by version as it does in the reference, whose tests insist on either.
 ///
 /// # Safety
 ///
 /// As there.
-pub unsafe fn abandon_with_call(imp: *mut Imp, call: bool) {
+pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
     // SAFETY: the caller's promise; the slice is read before it is freed.
     unsafe {
         if (*imp).main {
@@ -420,10 +421,10 @@ pub unsafe fn abandon_with_call(imp: *mut Imp, call: bool) {
             let state = Imp::state(imp);
             kept = gr_frames_observed(state, peek, imp.cast()) != 0;
             let arguments = (*imp).call_count.min(8) as c_int;
-            if call && (*imp).call_count as c_int == arguments {
+            if (thread_ends || cfg!(py311)) && (*imp).call_count as c_int == arguments {
                 count = gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
             }
-            if !kept {
+            if !kept && !thread_ends {
                 gr_frames_clear(state, peek, imp.cast());
             }
         }
@@ -432,9 +433,7 @@ pub unsafe fn abandon_with_call(imp: *mut Imp, call: bool) {
             let _ = raw::Thread::release(&raw mut (*(*imp).record).thread, Imp::raw(imp));
         }
         if suspended {
-            // 3.10: what a frame holds for a call goes with the frame, or alone; programs (and the reference's tests) see
-            // which.
-            kept |= call && cfg!(not(py311));
+            kept |= thread_ends && cfg!(not(py311));
             root::give(gr_state_abandon(Imp::state(imp), kept.into()));
             (*imp).exposed = false;
             gr_state_clear(Imp::state(imp));

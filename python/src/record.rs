@@ -151,7 +151,7 @@ unsafe fn end(record: *mut Record) {
         if !finalizing {
             xdecref(tracer);
             for greenlet in pending {
-                object::abandon_with_call((*greenlet).imp, true);
+                object::abandon_with((*greenlet).imp, true);
                 decref(greenlet.cast());
             }
             if !current.is_null() {
