@@ -5,7 +5,8 @@
 //! that stretch of it, and copied back when it runs again: it costs what its frames use, some
 //! hundred bytes when it is shallow.
 //!
-//! ```
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
 //! use greenlet::Greenlet;
 //!
 //! let main = Greenlet::<String, u32>::current();

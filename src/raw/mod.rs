@@ -4,7 +4,8 @@
 //! [`Greenlet`] in each object that it calls a greenlet, and as many [`Stack`]s as it likes beside
 //! the native one. The engine switches and copies. It knows nothing of parents, values, panics or interpreters.
 //!
-//! ```
+#![cfg_attr(feature = "alloc", doc = "```")]
+#![cfg_attr(not(feature = "alloc"), doc = "```ignore")]
 //! use core::{ffi::c_void, ptr};
 //! use greenlet::raw::{Greenlet, Memory, Thread};
 //!
