@@ -1,6 +1,7 @@
 //! Debian packages: which are missing, and fetching them. Nothing is installed unless the user said
-//! `--install`.
+//! `--install`. A name that begins with `unpacked:` is that of a folder of `debs`.
 
+use crate::debs;
 use crate::run::Run;
 use std::path::Path;
 use std::thread::sleep;
@@ -14,7 +15,11 @@ pub fn missing(packages: &[&'static str]) -> Vec<&'static str> {
             .output()
             .is_some_and(|status| status.split_whitespace().any(|word| word == "installed"))
     };
-    packages.iter().copied().filter(|package| !installed(package)).collect()
+    let is_here = |package: &str| match package.strip_prefix(debs::PREFIX) {
+        Some(folder) => debs::is_there(folder),
+        None => installed(package),
+    };
+    packages.iter().copied().filter(|package| !is_here(package)).collect()
 }
 
 /// Why something cannot run here: the packages that it lacks. `None` if it lacks none.
@@ -28,19 +33,26 @@ pub fn install(packages: &[&'static str]) -> Result<(), String> {
     let mut missing = missing(packages);
     missing.sort_unstable();
     missing.dedup();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !Path::new("/usr/bin/apt-get").exists() {
+    if !missing.is_empty() && !Path::new("/usr/bin/apt-get").exists() {
         return Err(format!("there is no apt-get here to fetch {}", missing.join(" ")));
     }
+    let (folders, missing): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|package| package.starts_with(debs::PREFIX));
+    if !missing.is_empty() {
+        fetch(&missing)?;
+    }
+    // After the packages, since what these bring along need not be unpacked.
+    folders.iter().try_for_each(|folder| debs::unpack(&folder[debs::PREFIX.len()..]))
+}
+
+fn fetch(missing: &[&str]) -> Result<(), String> {
     println!("fetching {}", missing.join(" "));
     // A mirror that is being updated fails for a minute or two.
     for nap in [0, 10, 30] {
         sleep(Duration::from_secs(nap));
         if apt_get("update").done().ok()
             && apt_get("install")
-                .args(&missing)
+                .args(missing)
                 .words("--yes --no-install-recommends --no-remove")
                 .done()
                 .ok()

@@ -2,12 +2,14 @@
 //!
 //! This file only reads the command line. It must never know how a check is made: each command has
 //! a file of its own, and what they share is in `run` (processes), `table` (results), `targets`
-//! (the one list of targets), `toolchain` (which cargo builds for one) and `apt` (what is missing).
+//! (the one list of targets), `toolchain` (which cargo builds for one), `apt` (what is missing) and `debs`
+//! (packages that are unpacked, not installed).
 
 mod apt;
 mod args;
 mod cfi;
 mod cross;
+mod debs;
 mod lint;
 mod mutate;
 mod readme;
@@ -30,7 +32,7 @@ cargo xtask COMMAND
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
 
---install fetches what is missing with apt-get (Debian 12, as root). Without it nothing is installed,
+--install fetches what is missing with apt-get (Debian 12, as root; some into ~/.cache/greenlet). Without it nothing is installed,
 and what cannot run is listed as skipped, with the packages that it needs.
 ";
 

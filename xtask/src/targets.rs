@@ -71,6 +71,14 @@ const ROW: Target = Target {
     cases: 64,
 };
 
+/// What the boards have in common.
+const BOARD: Board = Board {
+    manifest: "tests/bare/Cargo.toml",
+    emulator: "",
+    closing_line: "bare: all passed",
+    status: 0,
+};
+
 /// Every target that is tested.
 pub const TARGETS: &[Target] = &[
     Target {
@@ -199,6 +207,15 @@ pub const TARGETS: &[Target] = &[
         linker: Some("sparc64-linux-gnu-gcc"),
         ..ROW
     },
+    Target {
+        name: "thumbv6m-none-eabi",
+        triple: "thumbv6m-none-eabi",
+        arch: "arm_thumb1.S",
+        how: How::Board(Board { emulator: "qemu-system-arm -M microbit -kernel", ..BOARD }),
+        packages: &["gcc-arm-none-eabi", "lld-22", "unpacked:boards-1"],
+        linker: Some("ld.lld-22"),
+        ..ROW
+    },
 ];
 
 impl Target {
@@ -213,7 +230,7 @@ impl Target {
             How::Natively | How::Assembled(_) => return None,
             How::Qemu(cpu, arguments) => format!("xtask/runners/qemu {cpu} {arguments}"),
             How::Script(script, arguments) => format!("xtask/runners/{script} {arguments}"),
-            How::Board(board) => board.emulator.to_string(),
+            How::Board(board) => format!("xtask/runners/board {}", board.emulator),
         };
         Some(runner.trim_end().to_string())
     }
@@ -295,7 +312,7 @@ mod tests {
         let root = crate::run::root();
         for target in TARGETS {
             assert!(root.join("arch").join(target.arch).exists(), "{}", target.arch);
-            if let How::Qemu(..) | How::Script(..) = target.how {
+            if let How::Qemu(..) | How::Script(..) | How::Board(..) = target.how {
                 let runner = target.runner().unwrap();
                 assert!(root.join(runner.split(' ').next().unwrap()).exists(), "{runner}");
             }

@@ -258,7 +258,7 @@ fn copy_libraries(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Our folder in the user's cache folder.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let absolute = |name: &str| {
         std::env::var_os(name).map(PathBuf::from).filter(|directory| directory.is_absolute())
     };
