@@ -56,6 +56,10 @@ fn arch_files_have_rows() -> Outcome {
     for entry in fs::read_dir(root().join("arch")).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".S") || name.ends_with(".asm") {
+            // This one includes the others; a row of `cargo xtask test` compares.
+            if name == "any.S" {
+                continue;
+            }
             files += 1;
             if !build.contains(&format!("\"{name}\"")) {
                 return Outcome::Failed(format!("arch/{name} is nowhere in build.rs"));

@@ -18,6 +18,7 @@ mod table;
 mod targets;
 mod test;
 mod toolchain;
+mod vendoring;
 
 use args::Args;
 use std::process::ExitCode;

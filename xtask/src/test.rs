@@ -5,16 +5,16 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
-use crate::{apt, cfi};
+use crate::{apt, cfi, vendoring};
 
 /// One row: what it is called, what it needs, and how it is run.
-struct Row {
-    name: String,
+pub struct Row {
+    pub name: String,
     /// Debian packages that it needs here, installed or not.
-    packages: Vec<&'static str>,
+    pub packages: Vec<&'static str>,
     /// Is it among those of `--quick`?
-    quick: bool,
-    run: Box<dyn Fn() -> Outcome>,
+    pub quick: bool,
+    pub run: Box<dyn Fn() -> Outcome>,
 }
 
 /// Arguments for the examples that want some. The others are run without.
@@ -84,6 +84,8 @@ fn rows(quick: bool) -> Vec<Row> {
         };
         row(label.trim_end(), false, Box::new(run));
     }
+
+    rows.extend(vendoring::rows());
 
     let settled = || TARGETS.iter().filter(|target| target.settled);
     for target in settled().filter(|target| cfi::can(target)) {
