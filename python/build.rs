@@ -18,7 +18,7 @@ print(sys.implementation.name)
 ";
 
 fn main() {
-    for name in ["PYO3_PYTHON", "PYTHON_SYS_EXECUTABLE", "VIRTUAL_ENV", "PATH"] {
+    for name in ["PYO3_PYTHON", "PYTHON_SYS_EXECUTABLE", "GREENLET_PYTHON_ROOT", "VIRTUAL_ENV", "PATH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     for file in ["build.rs", "csrc/state.c", "csrc/state.h", "csrc/types.c"] {
@@ -57,9 +57,20 @@ fn main() {
             println!("cargo::rustc-cfg=py3{version}");
         }
     }
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    // The interpreter may live in another root directory, into which `PYO3_PYTHON` is a script that enters it: its
+    // headers are there. Only its own: what they include of the C library is the compiler's.
+    match env::var("GREENLET_PYTHON_ROOT") {
+        Ok(root) => {
+            build.includes(includes.map(|path| format!("{root}{path}")));
+            build.flag("-idirafter").flag(format!("{root}/usr/include"));
+        }
+        Err(_) => {
+            build.includes(includes);
+        }
+    }
+    build
         .files(["csrc/state.c", "csrc/types.c"])
-        .includes(includes)
         .flag_if_supported("-Wno-unused-parameter")
         .flag_if_supported("-Wno-missing-field-initializers")
         .flag_if_supported("-fvisibility=hidden")

@@ -12,6 +12,7 @@ mod cross;
 mod debs;
 mod lint;
 mod mutate;
+mod python;
 mod readme;
 mod run;
 mod table;
@@ -29,6 +30,7 @@ cargo xtask COMMAND
   test [--install] [--quick] [--only PATTERN]   every test that this machine can run, one table at the end
   cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
+  wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
   mutate [TARGET] [--install]                   which single mistakes in an arch file no test notices
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
         "mutate" => Args::parse(rest, &["--install"], &[]).and_then(mutate::command),
+        "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "readme" => Args::parse(rest, &["--check"], &[]).and_then(readme::command),
         "" | "help" | "-h" | "--help" => {

@@ -67,6 +67,12 @@ impl Run {
         Run::new("cargo")
     }
 
+    /// Shows it as if it were another program, whatever its arguments are so far.
+    pub fn shown_as(mut self, program: impl AsRef<OsStr>) -> Run {
+        self.shown = program.as_ref().to_string_lossy().into();
+        self
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Run {
         self.shown.push(' ');

@@ -5,7 +5,7 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
-use crate::{apt, cfi, vendoring};
+use crate::{apt, cfi, python, vendoring};
 
 /// One row: what it is called, what it needs, and how it is run.
 pub struct Row {
@@ -28,7 +28,7 @@ pub fn command(args: Args) -> Result<bool, String> {
     args.no_words()?;
     let quick = args.flag("--quick");
     let only = args.option("--only").unwrap_or("");
-    let rows: Vec<Row> = rows(quick)
+    let rows: Vec<Row> = rows(quick, args.flag("--install"))
         .into_iter()
         .filter(|row| row.name.contains(only) && (row.quick || !quick))
         .collect();
@@ -52,8 +52,8 @@ pub fn command(args: Args) -> Result<bool, String> {
     Ok(table.finish())
 }
 
-/// Every row, in the order in which they run.
-fn rows(quick: bool) -> Vec<Row> {
+/// Every row, in the order in which they run. `install`: what is missing may be fetched.
+fn rows(quick: bool, install: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |name: &str, quick: bool, run: Box<dyn Fn() -> Outcome>| {
         rows.push(Row { name: name.into(), packages: Vec::new(), quick, run });
@@ -104,6 +104,9 @@ fn rows(quick: bool) -> Vec<Row> {
             run: Box::new(move || cross::outcome(target, target.cases)),
         });
     }
+    for python::Row { name, packages, run } in python::rows(install) {
+        rows.push(Row { name, packages, quick: false, run });
+    }
     rows
 }
 
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn names_of_rows_are_unique() {
-        let names: Vec<String> = rows(false).into_iter().map(|row| row.name).collect();
+        let names: Vec<String> = rows(false, false).into_iter().map(|row| row.name).collect();
         let mut unique = names.clone();
         unique.sort();
         unique.dedup();

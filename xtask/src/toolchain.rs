@@ -274,7 +274,7 @@ fn minor(version: &str) -> u32 {
 }
 
 /// FNV-1a of the parts, each ended, so that no two lists of parts run together.
-fn hash(parts: &[&str]) -> u64 {
+pub fn hash(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,0 +1,138 @@
+//! The CPython package: its rows in `cargo xtask test`, and `cargo xtask wheel`.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `interpreter` | which interpreters there are, and where each comes from |
+//! | `debian` | root directories with a newer Debian, for those that this one has not |
+//! | `wheel` | maturin, and a wheel for an interpreter |
+//! | `suites` | a virtual environment with the wheel, and the tests that are run in it |
+//! | `results` | what unittest and pytest print at the end |
+
+mod debian;
+mod interpreter;
+mod results;
+mod suites;
+pub mod wheel;
+
+use crate::run::root;
+use crate::table::Outcome;
+use interpreter::{Interpreter, LATE_313, Unready, VERSIONS, Version};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use suites::Suite;
+
+/// The versions on which real programs are run too: the packages that they need are not there for all.
+const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
+/// The version whose type checker, source distribution and clean clone are tested.
+const TYPES_ON: &str = "3.12";
+
+/// A row of `cargo xtask test`.
+pub struct Row {
+    pub name: String,
+    pub packages: Vec<&'static str>,
+    pub run: Box<dyn Fn() -> Outcome>,
+}
+
+/// Every row. `install`: what is missing may be fetched.
+pub fn rows(install: bool) -> Vec<Row> {
+    let wheels = Rc::new(Wheels::default());
+    let mut rows = Vec::new();
+    let mut row = |version: &'static Version, suite: Suite, built_for: &'static Version| {
+        let wheels = wheels.clone();
+        let packages = [version, built_for].into_iter().filter_map(|version| version.find().ok());
+        let packages = packages.flat_map(|interpreter| interpreter.packages);
+        rows.push(Row {
+            name: format!("python {}: {}", version.name, suite.name()),
+            packages: packages.chain(wheel::TOOL_PACKAGES.iter().copied()).collect(),
+            run: Box::new(move || {
+                let prepared = || {
+                    let interpreter = ready(version, install)?;
+                    let wheel = match suite {
+                        Suite::Source => None,
+                        _ => Some(wheels.get(&ready(built_for, install)?)?),
+                    };
+                    Ok((interpreter, wheel))
+                };
+                match prepared() {
+                    Ok((interpreter, wheel)) => suite.run(&interpreter, wheel.as_deref()),
+                    Err(Unready::Lacks(why)) => Outcome::Skipped(why),
+                    Err(Unready::Failed(why)) => Outcome::Failed(why),
+                }
+            }),
+        });
+    };
+    for version in VERSIONS {
+        row(version, Suite::Reference, version);
+        row(version, Suite::Ours, version);
+        if PROGRAMS_ON.contains(&version.name) {
+            row(version, Suite::Programs, version);
+        }
+        if version.name == TYPES_ON {
+            row(version, Suite::Types, version);
+            row(version, Suite::Source, version);
+        }
+    }
+    // A wheel says only that it is for 3.13. An early 3.13's has to run on a late one, whose thread state differs.
+    let early = VERSIONS.iter().find(|version| version.name == "3.13").expect("it is in the list");
+    if early.find().is_ok_and(|interpreter| interpreter.root.is_none()) {
+        row(&LATE_313, Suite::Reference, early);
+        row(&LATE_313, Suite::Ours, early);
+    }
+    rows
+}
+
+/// A version's interpreter, ready to be run.
+fn ready(version: &Version, install: bool) -> Result<Interpreter, Unready> {
+    let interpreter = version.find().map_err(Unready::Lacks)?;
+    interpreter.ready(install)?;
+    Ok(interpreter)
+}
+
+/// The wheels of this run, each built when it is first asked for.
+#[derive(Default)]
+struct Wheels {
+    built: RefCell<HashMap<&'static str, Result<PathBuf, String>>>,
+}
+
+impl Wheels {
+    fn get(&self, interpreter: &Interpreter) -> Result<PathBuf, Unready> {
+        let mut built = self.built.borrow_mut();
+        let build = || wheel::build(interpreter, &folder().join("wheels"));
+        built.entry(interpreter.name).or_insert_with(build).clone().map_err(Unready::Failed)
+    }
+}
+
+/// Where everything of these rows goes.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root().join(target).join("python")
+}
+
+/// The one file of a folder whose name ends like that.
+fn file_in(folder: &Path, end: &str) -> Result<PathBuf, String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files =
+        files.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with(end));
+    match (files.next(), files.next()) {
+        (Some(file), None) => Ok(file),
+        _ => Err(format!("{} has not one file …{end}", folder.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_runs_both_suites() {
+        let names: Vec<String> = rows(false).into_iter().map(|row| row.name).collect();
+        for version in VERSIONS {
+            for suite in [Suite::Reference, Suite::Ours] {
+                let name = format!("python {}: {}", version.name, suite.name());
+                assert!(names.contains(&name), "{name}");
+            }
+        }
+    }
+}
