@@ -278,7 +278,8 @@ def test_threads_that_end_with_greenlets_alive_are_cleaned_up_after():
         kept[0].switch()
     kept.clear()
     gc.collect()
-    assert package._greenlet.get_total_main_greenlets() == before
+    if sys.version_info >= (3, 11):  # 3.10's frames are kept, and main with them
+        assert package._greenlet.get_total_main_greenlets() == before
 
 
 def test_fork_with_suspended_greenlets():

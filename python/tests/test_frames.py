@@ -4,6 +4,7 @@ import sys
 import traceback
 
 import pytest
+from conftest import keeps_tracing
 
 from greenlet import getcurrent, greenlet
 
@@ -135,6 +136,7 @@ def test_generator_running_in_a_suspended_greenlet(overwrite):
     assert g.switch() == [1]
 
 
+@keeps_tracing
 def test_profiler_that_keeps_every_frame(overwrite):
     main = getcurrent()
     kept = []

@@ -26,6 +26,7 @@ import types
 import weakref
 
 import pytest
+from conftest import keeps_tracing
 
 from greenlet import getcurrent, greenlet
 
@@ -37,11 +38,26 @@ def case(function):
     return function
 
 
-@pytest.mark.parametrize("function", CASES, ids=lambda function: function.__name__)
-@pytest.mark.parametrize("how", ["plainly", "while tracing", "while profiling"])
+def ways():
+    """Every case, plainly and while tracing and profiling, unless it sets a trace function itself."""
+    for function in CASES:
+        traces = function.__name__.endswith("_of_the_interpreter")
+        yield pytest.param(function, "plainly", marks=keeps_tracing if traces else ())
+        if not traces:
+            yield pytest.param(function, "while tracing", marks=keeps_tracing)
+            yield pytest.param(function, "while profiling", marks=keeps_tracing)
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.function is test_switch_at:
+        metafunc.parametrize(("function", "how"), list(ways()), ids=str_of)
+
+
+def str_of(value):
+    return getattr(value, "__name__", value)
+
+
 def test_switch_at(function, how, overwrite):
-    if "function_of_the_interpreter" in function.__name__ and how != "plainly":
-        how = "plainly"  # it sets one itself
     expected = function(lambda value=None: value)
     main = getcurrent()
     pauses = []
@@ -717,7 +733,7 @@ def test_a_collection_while_others_are_suspended_at_every_point(overwrite):
     main = getcurrent()
     suspended = []
     for function in CASES:
-        if function in (signal_handler, trace_function_of_the_interpreter, profile_function_of_the_interpreter):
+        if function is signal_handler or function.__name__.endswith("_of_the_interpreter"):
             continue
         g = greenlet(lambda function=function: function(lambda value=None: main.switch("paused") or value))
         if g.switch() == "paused":

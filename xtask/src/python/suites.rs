@@ -25,12 +25,16 @@ const PROGRAM_PACKAGES: &[&str] =
 /// What the comparison of the stubs needs.
 const TYPE_PACKAGES: &[&str] = &["mypy", "pytest"];
 
-/// What the reference skips itself: a piece of the reason, and the first version on which it does not.
-const SKIPPED: &[(&str, u32)] = &[
-    ("free-threaded builds", u32::MAX),
-    ("must be out of tree", u32::MAX),
-    ("3.15+ only", 15),
-    ("Needs 3.13 and above", 13),
+/// On which versions something is so.
+type On = fn(&str) -> bool;
+
+/// What the reference skips itself: a piece of the reason, and on which versions.
+const SKIPPED: &[(&str, On)] = &[
+    ("free-threaded builds", |_| true),
+    ("must be out of tree", |_| true),
+    ("3.15+ only", |version| minor(version) < 15),
+    ("Needs 3.13 and above", |version| minor(version) < 13),
+    ("Broken on assertion-enabled builds", |version| version.ends_with("-dbg")),
 ];
 
 /// What is run.
@@ -136,8 +140,8 @@ impl<'a> Venv<'a> {
     }
 
     /// pytest on files of the checkout.
-    fn pytest(&self, tests: &str) -> Result<usize, String> {
-        let run = self.python().words("-m pytest -q -rsx -p no:cacheprovider");
+    fn pytest(&self, tests: &str, more: impl FnOnce(Run) -> Run) -> Result<usize, String> {
+        let run = more(self.python()).words("-m pytest -q -rfEsx -p no:cacheprovider");
         closed(&run.arg(root().join(tests)).done(), results::pytest)
     }
 }
@@ -157,34 +161,40 @@ fn closed(done: &Done, read: fn(&str) -> Result<usize, String>) -> Result<usize,
     read(&output)
 }
 
-fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
-    let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
-    let site = venv.site()?;
-    let download = folder().join("reference").join(interpreter.name);
+/// The reference's wheel for this version. Only what is the same for every build of it is used.
+fn reference_wheel(venv: &Venv) -> Result<PathBuf, String> {
+    let version = format!("3.{}", minor(venv.interpreter.name));
+    let download = folder().join("reference").join(&version);
     if file_in(&download, ".whl").is_err() {
-        let pip =
-            venv.python().words("-m pip download -q --disable-pip-version-check --no-deps -d");
-        let done = pip.arg(&download).arg(REFERENCE).done();
+        let pip = venv.python().words("-m pip download -q --disable-pip-version-check --no-deps");
+        let only = format!("--only-binary=:all: --python-version {version} -d");
+        let done = pip.words(&only).arg(&download).arg(REFERENCE).done();
         if !done.ok() {
             return Err(format!("pip download {REFERENCE}: {}", done.how()));
         }
     }
+    file_in(&download, ".whl")
+}
+
+fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
+    let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
+    let site = venv.site()?;
+    let package = reference_wheel(&venv)?;
     let extract = "import sys, zipfile\n\
         with zipfile.ZipFile(sys.argv[1]) as wheel:\n    \
         wheel.extractall(sys.argv[2], [n for n in wheel.namelist() if n.startswith('greenlet/tests/')])";
-    let extracted = venv.python().args(["-c", extract]).arg(file_in(&download, ".whl")?).arg(&site);
+    let extracted = venv.python().args(["-c", extract]).arg(&package).arg(&site);
     if !extracted.done().ok() {
-        return Err(format!("no tests in {}", download.display()));
+        return Err(format!("no tests in {}", package.display()));
     }
     let run = venv.python().words("-m unittest discover -v -s").arg(site.join("greenlet/tests"));
     let done = run.arg("-t").arg(&site).done();
     // They must not lie there when our own package is looked at.
     let _ = fs::remove_dir_all(site.join("greenlet/tests"));
     let passed = closed(&done, results::unittest)?;
-    let minor = minor(interpreter.name);
     let output = format!("{}\n{}", done.stdout, done.stderr);
     for (name, reason) in results::skipped(&output) {
-        if !SKIPPED.iter().any(|(piece, until)| reason.contains(piece) && minor < *until) {
+        if !SKIPPED.iter().any(|(piece, on)| reason.contains(piece) && on(interpreter.name)) {
             return Err(format!("{name} was skipped: {reason}"));
         }
     }
@@ -192,11 +202,14 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
 }
 
 fn ours(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
-    Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?.pytest("python/tests")
+    let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
+    let reference = reference_wheel(&venv)?;
+    venv.pytest("python/tests", |run| run.env("GREENLET_REFERENCE_WHEEL", &reference))
 }
 
 fn programs(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
-    Venv::new(interpreter, "programs", wheel, PROGRAM_PACKAGES)?.pytest("python/programs")
+    Venv::new(interpreter, "programs", wheel, PROGRAM_PACKAGES)?
+        .pytest("python/programs", |run| run)
 }
 
 fn types(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {

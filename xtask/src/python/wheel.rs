@@ -9,8 +9,8 @@ use crate::table::{Outcome, Table};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The interpreter that runs maturin. Which one does not matter.
-pub const TOOL_PACKAGES: &[&str] = &["python3", "python3-venv"];
+/// The interpreter that runs maturin, whichever version that is, and the compilers.
+pub const TOOL_PACKAGES: &[&str] = &["python3", "python3-venv", "gcc", "g++", "libc6-dev"];
 
 /// What pip installs maturin by: as in pyproject.toml.
 const MATURIN: &str = "maturin>=1.9,<2";
