@@ -104,9 +104,7 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
             run: Box::new(move || cross::outcome(target, target.cases)),
         });
     }
-    for python::Row { name, packages, run } in python::rows(install) {
-        rows.push(Row { name, packages, quick: false, run });
-    }
+    rows.extend(python::rows(install));
     rows
 }
 

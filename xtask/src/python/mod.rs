@@ -16,6 +16,7 @@ pub mod wheel;
 
 use crate::run::root;
 use crate::table::Outcome;
+use crate::test::Row;
 use interpreter::{Interpreter, LATE_313, Unready, VERSIONS, Version};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,13 +29,6 @@ const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
 /// The version whose type checker, source distribution and clean clone are tested.
 const TYPES_ON: &str = "3.12";
 
-/// A row of `cargo xtask test`.
-pub struct Row {
-    pub name: String,
-    pub packages: Vec<&'static str>,
-    pub run: Box<dyn Fn() -> Outcome>,
-}
-
 /// Every row. `install`: what is missing may be fetched.
 pub fn rows(install: bool) -> Vec<Row> {
     let wheels = Rc::new(Wheels::default());
@@ -46,6 +40,7 @@ pub fn rows(install: bool) -> Vec<Row> {
         rows.push(Row {
             name: format!("python {}: {}", version.name, suite.name()),
             packages: packages.chain(wheel::TOOL_PACKAGES.iter().copied()).collect(),
+            quick: false,
             run: Box::new(move || {
                 let prepared = || {
                     let interpreter = ready(version, install)?;
