@@ -28,8 +28,12 @@ fn main() {
         .or_else(|_| env::var("PYTHON_SYS_EXECUTABLE"))
         .unwrap_or_else(|_| "python3".into());
     let answer = match Command::new(&python).args(["-c", ASK]).output() {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Ok(output) => fail(&format!("`{python}` said: {}", String::from_utf8_lossy(&output.stderr))),
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+        Ok(output) => {
+            fail(&format!("`{python}` said: {}", String::from_utf8_lossy(&output.stderr)))
+        }
         Err(error) => fail(&format!("cannot run the interpreter `{python}`: {error}")),
     };
     let mut lines = answer.lines();
@@ -38,10 +42,14 @@ fn main() {
     let includes = [next(), next()];
     let (debug, free_threaded, implementation) = (next() == "1", next() == "1", next());
     if implementation != "cpython" {
-        fail(&format!("greenlet's extension module is for CPython; `{python}` is {implementation}"));
+        fail(&format!(
+            "greenlet's extension module is for CPython; `{python}` is {implementation}"
+        ));
     }
     if free_threaded {
-        fail("greenlet does not support free-threaded builds of CPython yet: use the ordinary build");
+        fail(
+            "greenlet does not support free-threaded builds of CPython yet: use the ordinary build",
+        );
     }
     if minor < 10 {
         fail("greenlet needs CPython 3.10 or newer");

@@ -26,6 +26,7 @@
 #define Py_BUILD_CORE
 #undef _PyGC_FINALIZED /* a macro outside, a function inside */
 #include "internal/pycore_interp.h"
+#include "internal/pycore_ceval.h"
 #if AT_LEAST(11)
 #if AT_LEAST(14)
 #include "internal/pycore_interpframe_structs.h"
@@ -407,6 +408,19 @@ int gr_finalizing(void) {
 #endif
 }
 
+/* Asks the interpreter to call `run(NULL)` between two instructions. That will be in this thread, which holds the GIL, or,
+ * if it gives the GIL up at once, in another; before 3.12 it is always in the main thread. Non-zero: it cannot, now. */
+int gr_soon(PyThreadState *ts, int (*run)(void *)) {
+#if AT_LEAST(13)
+    return _PyEval_AddPendingCall(ts->interp, run, NULL, 0) != _Py_ADD_PENDING_SUCCESS;
+#elif AT_LEAST(12)
+    return _PyEval_AddPendingCall(ts->interp, run, NULL, 0);
+#else
+    (void)ts;
+    return Py_AddPendingCall(run, NULL);
+#endif
+}
+
 /* ---- the memory for the first frames ------------------------------------------------------------------------ */
 
 /* How many bytes the frame of `run` takes, and the code object it runs; 0 if it is not a Python function. */
@@ -500,15 +514,24 @@ void gr_arena_free(void *block, size_t size) {
 
 /* ---- frames ------------------------------------------------------------------------------------------------- */
 
+#if AT_LEAST(11)
+/* An entry frame is shorter than the struct may be read: only this much of it is certain to be there. */
+#define ENTRY_SIZE offsetof(Frame, localsplus)
+#if AT_LEAST(15)
+#define OWNER_MAX FRAME_OWNED_BY_INTERPRETER
+#elif AT_LEAST(12)
+#define OWNER_MAX FRAME_OWNED_BY_CSTACK
+#else
+#define OWNER_MAX FRAME_OWNED_BY_FRAME_OBJECT
+#endif
+#endif
+
 #if HAS_ENTRY_FRAMES
 #if AT_LEAST(14)
 #define IS_ENTRY(frame) ((frame)->owner >= FRAME_OWNED_BY_INTERPRETER)
 #else
 #define IS_ENTRY(frame) ((frame)->owner == FRAME_OWNED_BY_CSTACK)
 #endif
-
-/* An entry frame is shorter than the struct may be read: only this much of it is certain to be there. */
-#define ENTRY_SIZE offsetof(Frame, localsplus)
 
 static int note(GrState *s, Frame *frame, Frame *entry) {
     if (s->count == s->capacity) {
@@ -681,6 +704,65 @@ int gr_frames_visit(GrState *s, GrPeek peek, void *ctx, visitproc visit, void *a
     (void)s, (void)peek, (void)ctx, (void)visit, (void)arg;
 #endif
     return 0;
+}
+
+/* For debugging: what is wrong with the frames of a suspended flow, or null. */
+const char *gr_frames_check(GrState *s, GrPeek peek, void *ctx) {
+    unsigned long frames = 0;
+#if AT_LEAST(11)
+    Frame *frame = s->frame, copy;
+    while (frame) {
+        peek(ctx, frame, &copy, ENTRY_SIZE);
+        if ((int)copy.owner < 0 || copy.owner > OWNER_MAX) {
+            return "a frame of the target has no owner";
+        }
+        if (copy.owner == FRAME_OWNED_BY_THREAD) {
+#if AT_LEAST(14)
+            PyObject *code = PyStackRef_AsPyObjectBorrow(copy.f_executable);
+#elif AT_LEAST(13)
+            PyObject *code = copy.f_executable;
+#else
+            PyObject *code = (PyObject *)copy.f_code;
+#endif
+            if (!code || !PyCode_Check(code)) {
+                return "a frame of the target has no code";
+            }
+        }
+        if (++frames > 100000000) {
+            return "the target's frames go round in a circle";
+        }
+        frame = copy.previous;
+    }
+#else
+    (void)peek, (void)ctx;
+    for (PyFrameObject *frame = s->frame; frame; frame = frame->f_back) {
+        if (!PyFrame_Check(frame) || Py_REFCNT(frame) <= 0) {
+            return "a frame of the target is none";
+        }
+        if (++frames > 100000000) {
+            return "the target's frames go round in a circle";
+        }
+    }
+#endif
+    return NULL;
+}
+
+/* For debugging: what must be the same when the running flow is back: frame, data stack, exceptions, depth. */
+void gr_thread_mark(PyThreadState *ts, size_t *out) {
+#if !AT_LEAST(11)
+    out[0] = (size_t)ts->frame;
+#elif !AT_LEAST(13)
+    out[0] = (size_t)ts->cframe->current_frame;
+#else
+    out[0] = (size_t)ts->current_frame;
+#endif
+#if HAS_DATA_STACK
+    out[1] = (size_t)ts->datastack_top;
+#else
+    out[1] = 0;
+#endif
+    out[2] = (size_t)ts->exc_info;
+    out[3] = (size_t)depth_of(ts);
 }
 
 /* Gives up what the frames of a flow hold that will never run again, where the interpreter says how much that is. */

@@ -50,6 +50,8 @@ int gr_frames_expose(GrState *state, GrPeek peek, void *ctx);
 PyObject *gr_frames_top(PyThreadState *ts, GrState *state, GrPeek peek, void *ctx);
 int gr_frames_observed(GrState *state, GrPeek peek, void *ctx);
 int gr_frames_visit(GrState *state, GrPeek peek, void *ctx, visitproc visit, void *arg);
+const char *gr_frames_check(GrState *state, GrPeek peek, void *ctx);
+void gr_thread_mark(PyThreadState *ts, size_t *out);
 void gr_frames_clear(GrState *state, GrPeek peek, void *ctx);
 int gr_frames_take_call(GrState *state, PyObject **args, int n, PyObject **out);
 
@@ -63,5 +65,6 @@ long gr_thread_trash_nesting(PyThreadState *ts);
 void gr_thread_quiet(PyThreadState *ts, int on);
 int gr_collecting(PyThreadState *ts);
 int gr_finalizing(void);
+int gr_soon(PyThreadState *ts, int (*run)(void *));
 
 #endif

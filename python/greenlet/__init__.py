@@ -13,21 +13,30 @@ in calls it is, and continues ``g``.
     (2, 10)
 """
 
-from ._greenlet import (
-    _C_API,
-    CLOCKS_PER_SEC,
-    GREENLET_USE_CONTEXT_VARS,
-    GREENLET_USE_GC,
-    GREENLET_USE_TRACING,
-    GreenletExit,
-    enable_optional_cleanup,
-    error,
-    get_clocks_used_doing_optional_cleanup,
-    getcurrent,
-    gettrace,
-    greenlet,
-    settrace,
-)
+try:
+    from ._greenlet import (
+        _C_API,
+        CLOCKS_PER_SEC,
+        GREENLET_USE_CONTEXT_VARS,
+        GREENLET_USE_GC,
+        GREENLET_USE_TRACING,
+        GreenletExit,
+        enable_optional_cleanup,
+        error,
+        get_clocks_used_doing_optional_cleanup,
+        getcurrent,
+        gettrace,
+        greenlet,
+        settrace,
+    )
+except ModuleNotFoundError as error:
+    import sysconfig
+
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):  # the extension of another interpreter has another name
+        raise ImportError(
+            "greenlet does not support free-threaded builds of CPython yet: use the ordinary build"
+        ) from error
+    raise
 
 __version__ = "3.5.6+rs.1"
 

@@ -95,7 +95,11 @@ unsafe extern "C" fn gr_get_dict(this: *mut PyGreenlet, _: *mut c_void) -> *mut 
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn gr_set_dict(this: *mut PyGreenlet, value: *mut PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn gr_set_dict(
+    this: *mut PyGreenlet,
+    value: *mut PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: called by the interpreter.
     unsafe {
         if value.is_null() {
@@ -127,7 +131,11 @@ unsafe extern "C" fn gr_get_run(this: *mut PyGreenlet, _: *mut c_void) -> *mut P
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn gr_set_run(this: *mut PyGreenlet, run: *mut PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn gr_set_run(
+    this: *mut PyGreenlet,
+    run: *mut PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: called by the interpreter.
     unsafe { set_run(this, run) }
 }
@@ -146,10 +154,7 @@ pub unsafe fn set_run(this: *mut PyGreenlet, run: *mut PyObject) -> c_int {
             return -1;
         }
         if (*imp).stage != Stage::New {
-            raise::<()>(
-                PyExc_AttributeError,
-                c"run cannot be set after the start of the greenlet",
-            );
+            raise::<()>(PyExc_AttributeError, c"run cannot be set after the start of the greenlet");
             return -1;
         }
         if !run.is_null() {
@@ -280,10 +285,7 @@ unsafe extern "C" fn gr_set_context(
             return -1;
         }
         if given != none() && gr_is_context(given) == 0 {
-            raise::<()>(
-                PyExc_TypeError,
-                c"greenlet context must be a contextvars.Context or None",
-            );
+            raise::<()>(PyExc_TypeError, c"greenlet context must be a contextvars.Context or None");
             return -1;
         }
         let context = if given == none() { ptr::null_mut() } else { given };

@@ -98,11 +98,8 @@ unsafe extern "C" fn switch(
         (*here).call_args = ptr::null();
         (*here).call_count = u32::MAX;
         let args = if args.is_null() { switch::EMPTY } else { args };
-        let kwargs = if kwargs.is_null() || !is_dict(kwargs) {
-            ptr::null_mut()
-        } else {
-            new_ref(kwargs)
-        };
+        let kwargs =
+            if kwargs.is_null() || !is_dict(kwargs) { ptr::null_mut() } else { new_ref(kwargs) };
         if !is_tuple(args) {
             xdecref(kwargs);
             PyErr_BadArgument();

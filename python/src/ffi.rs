@@ -49,8 +49,11 @@ unsafe extern "C" {
     #[cfg(not(py312))]
     pub fn gr_state_arrived(ts: *mut ThreadState);
     pub fn gr_state_begin(ts: *mut ThreadState, state: *mut State, root: *mut c_void);
-    pub fn gr_state_end(ts: *mut ThreadState, state: *mut State, overflowed: *mut c_int)
-    -> *mut c_void;
+    pub fn gr_state_end(
+        ts: *mut ThreadState,
+        state: *mut State,
+        overflowed: *mut c_int,
+    ) -> *mut c_void;
     pub fn gr_state_abandon(state: *mut State, kept: c_int) -> *mut c_void;
     pub fn gr_root_need(run: *mut PyObject, key: *mut *mut PyObject) -> usize;
     pub fn gr_root_format(root: *mut c_void, size: usize);
@@ -75,6 +78,8 @@ unsafe extern "C" {
         visit: Visit,
         arg: *mut c_void,
     ) -> c_int;
+    pub fn gr_frames_check(state: *mut State, peek: Peek, ctx: *mut c_void) -> *const c_char;
+    pub fn gr_thread_mark(ts: *mut ThreadState, out: *mut usize);
     pub fn gr_frames_clear(state: *mut State, peek: Peek, ctx: *mut c_void);
     pub fn gr_frames_take_call(
         state: *mut State,
@@ -90,6 +95,7 @@ unsafe extern "C" {
     pub fn gr_thread_quiet(ts: *mut ThreadState, on: c_int);
     pub fn gr_collecting(ts: *mut ThreadState) -> c_int;
     pub fn gr_finalizing() -> c_int;
+    pub fn gr_soon(ts: *mut ThreadState, run: unsafe extern "C" fn(*mut c_void) -> c_int) -> c_int;
 
     pub fn gr_module_create() -> *mut PyObject;
     pub fn gr_type_set(name: *const c_char, value: *mut PyObject) -> c_int;
@@ -110,6 +116,8 @@ unsafe extern "C" {
     pub static mut PyExc_AttributeError: *mut PyObject;
     pub static mut PyExc_BaseException: *mut PyObject;
     pub static mut PyExc_Exception: *mut PyObject;
+    pub static mut PyExc_ImportError: *mut PyObject;
+    pub static mut PyExc_MemoryError: *mut PyObject;
     pub static mut PyExc_RuntimeError: *mut PyObject;
     pub static mut PyExc_SystemError: *mut PyObject;
     pub static mut PyExc_TypeError: *mut PyObject;
@@ -163,6 +171,9 @@ unsafe extern "C" {
         ...
     ) -> c_int;
 
+    pub fn PyMem_RawMalloc(size: usize) -> *mut c_void;
+    pub fn PyMem_RawRealloc(block: *mut c_void, size: usize) -> *mut c_void;
+    pub fn PyMem_RawFree(block: *mut c_void);
     pub fn PyErr_Occurred() -> *mut PyObject;
     pub fn PyErr_Clear();
     pub fn PyErr_SetString(class: *mut PyObject, text: *const c_char);
@@ -188,6 +199,7 @@ unsafe extern "C" {
         base: *mut PyObject,
         dict: *mut PyObject,
     ) -> *mut PyObject;
+    pub fn Py_GetVersion() -> *const c_char;
     pub fn Py_FatalError(text: *const c_char) -> !;
 
     pub fn PySys_GetObject(name: *const c_char) -> *mut PyObject;

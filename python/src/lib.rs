@@ -9,15 +9,19 @@
 //! | `record` | a thread: who runs there, and what happens when it ends |
 //! | `switch` | switching, starting, throwing |
 //! | `life` | what a greenlet runs, from its first call to its end |
+//! | `memory` | where greenlets and slices have their memory from |
 //! | `root` | the memory for a greenlet's first Python frames |
+//! | `check` | what every switch checks when `GREENLET_DEBUG` is set |
 //! | `attrs`, `module`, `capi` | attributes, module functions, the C API for other extensions |
 //!
 //! Everything here runs with the GIL held, and statics are guarded by it.
 
 mod attrs;
 mod capi;
+mod check;
 mod ffi;
 mod life;
+mod memory;
 mod module;
 mod object;
 mod record;

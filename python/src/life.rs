@@ -1,5 +1,6 @@
 //! What a greenlet runs, from its first call to its end: the only frames of ours at the bottom of every slice.
 
+use crate::check;
 use crate::ffi::*;
 use crate::object::{Imp, Stage};
 use crate::record;
@@ -14,23 +15,22 @@ pub unsafe extern "C" fn body(word: *mut c_void) -> ! {
     let this: *mut Imp = word.cast();
     // SAFETY: `switch::start` has made this the current greenlet of its record, and left what to call there.
     unsafe {
-        let args = enter(this);
+        let (args, kwargs) = enter(this);
         let run = (*this).run;
         let result = if args.is_null() {
             if run.is_null() { ptr::null_mut() } else { PyObject_CallNoArgs(run) }
         } else {
-            call(run, args)
+            call(run, args, kwargs)
         };
         leave(this, result)
     }
 }
 
-/// The call of `run` with arguments: `args` is a pair of tuple and dictionary, both owned.
+/// The call of `run` with arguments: a tuple and a dictionary or null, both owned.
 #[inline(never)]
-unsafe fn call(run: *mut PyObject, args: *mut (*mut PyObject, *mut PyObject)) -> *mut PyObject {
-    // SAFETY: `enter` made the box.
+unsafe fn call(run: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller owns them.
     unsafe {
-        let (args, kwargs) = *Box::from_raw(args);
         let result = PyObject_Call(run, args, kwargs);
         xdecref(kwargs);
         decref(args);
@@ -41,7 +41,7 @@ unsafe fn call(run: *mut PyObject, args: *mut (*mut PyObject, *mut PyObject)) ->
 /// Before the first call: the starter is traced and given up, and what was to be run before is forgotten. Answers the
 /// arguments, null if there are none; `run` is null if there is an exception instead.
 #[inline(never)]
-unsafe fn enter(this: *mut Imp) -> *mut (*mut PyObject, *mut PyObject) {
+unsafe fn enter(this: *mut Imp) -> (*mut PyObject, *mut PyObject) {
     // SAFETY: as in `body`. The record's slots are emptied before any code runs.
     unsafe {
         let record = (*this).record;
@@ -61,13 +61,13 @@ unsafe fn enter(this: *mut Imp) -> *mut (*mut PyObject, *mut PyObject) {
             xdecref(args);
             xdecref(kwargs);
             clear(&raw mut (*this).run);
-            return ptr::null_mut();
+            return (ptr::null_mut(), ptr::null_mut());
         }
         if kwargs.is_null() && PyTuple_Size(args) == 0 {
             decref(args);
-            return ptr::null_mut();
+            return (ptr::null_mut(), ptr::null_mut());
         }
-        Box::into_raw(Box::new((args, kwargs)))
+        (args, kwargs)
     }
 }
 
@@ -76,14 +76,14 @@ unsafe fn enter(this: *mut Imp) -> *mut (*mut PyObject, *mut PyObject) {
 unsafe fn leave(this: *mut Imp, result: *mut PyObject) -> ! {
     // SAFETY: the greenlet runs, and nothing of Python is left on its stack.
     unsafe {
+        let mut no_memory = false;
         let mut parcel = if result.is_null() { Parcel::of_exit() } else { Parcel::of(result) };
-        let record = (*this).record;
         clear(&raw mut (*this).run);
         (*this).stage = Stage::Done;
         let mut parent = (*this).parent;
         while !parent.is_null() {
             incref(parent.cast());
-            end_into(this, (*parent).imp, parcel);
+            no_memory |= end_into(this, (*parent).imp, parcel);
             // That failed, and the next one gets the reason.
             parcel = Parcel::ERROR;
             let next = (*(*parent).imp).parent;
@@ -95,7 +95,9 @@ unsafe fn leave(this: *mut Imp, result: *mut PyObject) -> ! {
             parent = next;
             xdecref(next);
         }
-        let _ = record;
+        if no_memory {
+            end_above(this);
+        }
         PyErr_WriteUnraisable((*this).object.cast());
         Py_FatalError(
             c"greenlet: ran out of parent greenlets while propagating exception; cannot continue"
@@ -105,21 +107,22 @@ unsafe fn leave(this: *mut Imp, result: *mut PyObject) -> ! {
 }
 
 /// Ends `this` and continues `target`, or the first ancestor of it that has not ended. Takes the parcel and a reference
-/// to the target. Returns with an exception set if it could not.
-unsafe fn end_into(this: *mut Imp, target: *mut Imp, parcel: Parcel) {
+/// to the target. Returns with an exception set if it could not, and the reference is not taken then; true: there was
+/// no memory to save what lies where the target's frames belong.
+unsafe fn end_into(this: *mut Imp, target: *mut Imp, parcel: Parcel) -> bool {
     // SAFETY: as in `leave`.
     unsafe {
         let record = (*this).record;
         if !switch::is_allowed(record, target) {
             parcel.drop();
-            return;
+            return false;
         }
         let mut at = target;
         loop {
             match (*at).stage {
                 Stage::Active => break,
                 Stage::New => match switch::start(record, at, parcel, (*target).object) {
-                    Started::Back(_) => return,
+                    Started::Back(_) => return PyErr_ExceptionMatches(PyExc_MemoryError) != 0,
                     Started::Otherwise => {}
                 },
                 Stage::Done => {
@@ -130,28 +133,57 @@ unsafe fn end_into(this: *mut Imp, target: *mut Imp, parcel: Parcel) {
                             record::error_class(),
                             c"cannot switch to a garbage collected greenlet",
                         );
-                        return;
+                        return false;
                     }
                     at = (*parent).imp;
                 }
             }
         }
-        let ts = (*record).tstate;
         let error = parcel.is_error();
         let value = parcel.into_value();
         if value.is_null() && !error {
-            return;
+            return false;
+        }
+        // The reference that `leave` took: the chain of parents holds the target as well.
+        decref((*target).object.cast());
+        end_in(this, at, value);
+        incref((*target).object.cast());
+        xdecref(value);
+        PyErr_NoMemory();
+        true
+    }
+}
+
+/// Ends `this` and continues `at`, which is suspended in this thread. Returns if there is no memory for that, and nothing
+/// has changed then but that nothing is left of what the interpreter had for `this`.
+unsafe fn end_in(this: *mut Imp, at: *mut Imp, value: *mut PyObject) {
+    // SAFETY: as in `leave`.
+    unsafe {
+        let record = (*this).record;
+        let ts = (*record).tstate;
+        if check::FLAG != 0 {
+            check::leaves(record, at, value);
         }
         dismantle(ts, this);
         gr_state_swap(ts, Imp::state(this), Imp::state(at));
         (*record).origin = (*this).object;
         (*record).current = at;
         incref((*at).object.cast());
-        // The reference that `leave` took: the chain of parents holds the target as well.
-        decref((*target).object.cast());
-        let refusal =
-            raw::Thread::finish(&raw mut (*record).thread, Imp::raw(at), value.cast());
-        let _ = refusal;
+        // It comes back only without memory: all else has been checked.
+        let _ = raw::Thread::finish(&raw mut (*record).thread, Imp::raw(at), value.cast());
+        switch::refused(record, ts, this, at);
+    }
+}
+
+/// No ancestor could be continued without memory: ends `this`, and the greenlet that lies just above it on the stack gets
+/// the exception that is set, since that one needs none.
+unsafe fn end_above(this: *mut Imp) {
+    // SAFETY: as in `leave`. What has bytes on the stack is suspended, and lives in an `Imp`.
+    unsafe {
+        let above = raw::Thread::above(Imp::raw(this));
+        if !above.is_null() {
+            end_in(this, above.byte_sub(mem::offset_of!(Imp, raw)).cast(), ptr::null_mut());
+        }
         Py_FatalError(c"greenlet: out of memory at the end of a greenlet".as_ptr());
     }
 }

@@ -3,7 +3,7 @@
 use crate::ffi::*;
 use crate::object::{self, PyGreenlet};
 use crate::record;
-use crate::{capi, root, switch};
+use crate::{capi, check, root, switch};
 use core::ffi::{CStr, c_long};
 use core::ptr;
 
@@ -20,16 +20,32 @@ pub fn run_name() -> *mut PyObject {
 /// Called by the import system.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn PyInit__greenlet() -> *mut PyObject {
-    // SAFETY: the interpreter calls this with the GIL held.
+    // SAFETY: the interpreter calls this with the GIL held. On a free-threaded one no object may be looked into: their
+    // layout is another.
     unsafe {
+        if is_free_threaded() {
+            return raise(
+                PyExc_ImportError,
+                c"greenlet does not support free-threaded builds of CPython yet: use the ordinary build",
+            );
+        }
         let module = gr_module_create();
         if module.is_null() || fill(module).is_none() {
             xdecref(module);
             return ptr::null_mut();
         }
         root::install();
+        check::install();
         module
     }
+}
+
+/// Whether the interpreter is one without a GIL. Extensions for both are told apart by their names only.
+unsafe fn is_free_threaded() -> bool {
+    const MARK: &[u8] = b"free-threading build";
+    // SAFETY: the interpreter's own text.
+    let version = unsafe { CStr::from_ptr(Py_GetVersion()) }.to_bytes();
+    version.windows(MARK.len()).any(|part| part == MARK)
 }
 
 /// Puts everything into the module; `None` with an error set.
@@ -38,7 +54,11 @@ unsafe fn fill(module: *mut PyObject) -> Option<()> {
     unsafe {
         let made = |object: *mut PyObject| if object.is_null() { None } else { Some(object) };
         let add = |name: &CStr, object: *mut PyObject| {
-            if PyModule_AddObject(module, name.as_ptr(), new_ref(object)) < 0 { None } else { Some(()) }
+            if PyModule_AddObject(module, name.as_ptr(), new_ref(object)) < 0 {
+                None
+            } else {
+                Some(())
+            }
         };
         RUN = made(PyUnicode_InternFromString(c"run".as_ptr()))?;
         switch::EMPTY = made(PyTuple_New(0))?;

@@ -5,7 +5,7 @@
 
 use crate::ffi::*;
 use crate::record::{self, Record};
-use crate::{root, switch};
+use crate::{check, memory, root, switch};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use greenlet::raw;
@@ -40,7 +40,7 @@ pub struct Imp {
     pub main: bool,
     /// The entry frames are not in the frame chain now.
     pub exposed: bool,
-    /// For tests: [`REFUSE`], [`REFUSE_HARD`].
+    /// Whatever keeps a switch off the fast path. For tests: [`REFUSE`], [`REFUSE_HARD`]; for debugging: [`check::CHECKED`].
     pub refuse: u8,
     /// The arguments of the call in which it is suspended.
     pub call_count: u32,
@@ -51,6 +51,8 @@ pub struct Imp {
     pub run: *mut PyObject,
     /// What its memory for frames is remembered by.
     pub root_key: usize,
+    /// The next one that waits to be ended in its own thread ([`Record::pending`]).
+    pub next_pending: *mut PyGreenlet,
     pub state: State,
 }
 
@@ -92,7 +94,7 @@ impl Imp {
     }
 }
 
-/// Makes the [`Imp`] of an object.
+/// Makes the [`Imp`] of an object; null, with an error, without memory.
 ///
 /// # Safety
 ///
@@ -100,22 +102,26 @@ impl Imp {
 unsafe fn attach(object: *mut PyGreenlet) -> *mut Imp {
     // SAFETY: the state is what C expects of one that holds nothing.
     unsafe {
-        let imp = Box::into_raw(Box::new(Imp {
+        let imp = memory::place(Imp {
             raw: raw::Greenlet::new(),
             record: ptr::null_mut(),
             object,
             stage: Stage::New,
             main: false,
             exposed: false,
-            refuse: 0,
+            refuse: check::FLAG,
             call_count: 0,
             call_args: ptr::null(),
             parent: ptr::null_mut(),
             run: ptr::null_mut(),
             root_key: 0,
+            next_pending: ptr::null_mut(),
             state: core::mem::zeroed(),
-        }));
+        });
         (*object).imp = imp;
+        if imp.is_null() {
+            PyErr_NoMemory();
+        }
         imp
     }
 }
@@ -133,6 +139,10 @@ pub unsafe fn new_main(record: *mut Record) -> *mut PyGreenlet {
             return object;
         }
         let imp = attach(object);
+        if imp.is_null() {
+            decref(object.cast());
+            return ptr::null_mut();
+        }
         (*imp).main = true;
         (*imp).stage = Stage::Active;
         (*imp).record = record;
@@ -161,6 +171,10 @@ pub unsafe fn new(class: *mut PyType) -> *mut PyGreenlet {
         }
         record::drain(record);
         let imp = attach(object);
+        if imp.is_null() {
+            decref(object.cast());
+            return ptr::null_mut();
+        }
         (*imp).parent = new_ref((*(*record).current).object);
         object
     }
@@ -178,7 +192,8 @@ unsafe extern "C" fn gr_new(
     unsafe {
         if PyType_GetFlags(class) & ABSTRACT != 0 {
             // `object` words the refusal.
-            let make = PyObject_GetAttrString((&raw mut PyBaseObject_Type).cast(), c"__new__".as_ptr());
+            let make =
+                PyObject_GetAttrString((&raw mut PyBaseObject_Type).cast(), c"__new__".as_ptr());
             let end = ptr::null_mut::<PyObject>();
             let made = PyObject_CallFunctionObjArgs(make, class, end);
             decref(make);
@@ -204,13 +219,25 @@ unsafe extern "C" fn gr_new_unswitchable(
 
 /// `tp_init`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn gr_init(this: *mut PyGreenlet, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
+unsafe extern "C" fn gr_init(
+    this: *mut PyGreenlet,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> c_int {
     let names = [c"run".as_ptr(), c"parent".as_ptr(), ptr::null()];
     let (mut run, mut parent) = (ptr::null_mut::<PyObject>(), ptr::null_mut::<PyObject>());
     // SAFETY: called by the interpreter; two places for two objects.
     unsafe {
         let format = c"|OO:greenlet".as_ptr();
-        if PyArg_ParseTupleAndKeywords(args, kwargs, format, names.as_ptr(), &raw mut run, &raw mut parent) == 0 {
+        if PyArg_ParseTupleAndKeywords(
+            args,
+            kwargs,
+            format,
+            names.as_ptr(),
+            &raw mut run,
+            &raw mut parent,
+        ) == 0
+        {
             return -1;
         }
         init(this, run, parent)
@@ -315,7 +342,7 @@ unsafe extern "C" fn gr_clear(this: *mut PyGreenlet) -> c_int {
             if (*imp).stage == Stage::Active && !(*imp).main {
                 if !Imp::is_orphan(imp) {
                     // It can still run, and so must: it ends as soon as nothing is being collected.
-                    (*(*imp).record).pending.push(new_ref(this));
+                    record::postpone((*imp).record, new_ref(this));
                     return 0;
                 }
                 abandon(imp);
@@ -337,10 +364,8 @@ unsafe extern "C" fn gr_is_gc(this: *mut PyGreenlet) -> c_int {
     // SAFETY: called by the collector.
     unsafe {
         let imp = (*this).imp;
-        let collectable = imp.is_null()
-            || (*imp).main
-            || (*imp).stage != Stage::Active
-            || Imp::is_orphan(imp);
+        let collectable =
+            imp.is_null() || (*imp).main || (*imp).stage != Stage::Active || Imp::is_orphan(imp);
         collectable.into()
     }
 }
@@ -383,7 +408,7 @@ unsafe fn free(imp: *mut Imp) {
             MAINS -= 1;
         }
         let record = (*imp).record;
-        drop(Box::from_raw(imp));
+        memory::free(imp);
         if !record.is_null() {
             record::unref(record);
         }
@@ -422,7 +447,8 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
             kept = gr_frames_observed(state, peek, imp.cast()) != 0;
             let arguments = (*imp).call_count.min(8) as c_int;
             if (thread_ends || cfg!(py311)) && (*imp).call_count as c_int == arguments {
-                count = gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
+                count =
+                    gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
             }
             if !kept && !thread_ends {
                 gr_frames_clear(state, peek, imp.cast());
@@ -454,6 +480,9 @@ unsafe fn kill(this: *mut PyGreenlet) {
     unsafe {
         let imp = (*this).imp;
         let record = (*imp).record;
+        // It is left in no call of ours.
+        (*(*record).current).call_args = ptr::null();
+        (*(*record).current).call_count = u32::MAX;
         let here = new_ref((*(*record).current).object);
         let parent = core::mem::replace(&mut (*imp).parent, here);
         PyErr_SetString(
@@ -507,7 +536,7 @@ unsafe fn last_words(this: *mut PyGreenlet) -> bool {
         } else if (*record).tstate == gr_thread() && !is_unsafe_now(imp) {
             kill(this);
         } else {
-            (*record).pending.push(new_ref(this));
+            record::postpone(record, new_ref(this));
         }
         if (*this).base.refcnt as u32 == 1 && (*imp).stage == Stage::Active {
             incref(this.cast()); // leaked: there is nothing else that could be done with it

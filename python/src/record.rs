@@ -5,8 +5,9 @@
 //! ever ran there is gone.
 
 use crate::ffi::*;
+use crate::memory;
 use crate::object::{self, Imp, PyGreenlet};
-use core::ffi::{c_char, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::{mem, ptr};
 use greenlet::raw;
 use std::collections::HashMap;
@@ -23,8 +24,9 @@ pub struct Record {
     pub tracer: *mut PyObject,
     /// Owned.
     pub main: *mut PyGreenlet,
-    /// Greenlets of this thread whose last reference another thread gave up; owned.
-    pub pending: Vec<*mut PyGreenlet>,
+    /// Greenlets of this thread that must end but cannot just now: another thread gave up the last reference, or the
+    /// collector did. A list by [`Imp::next_pending`]; owned.
+    pub pending: *mut PyGreenlet,
     /// What a greenlet begins with that is being started: owned.
     pub begin: [*mut PyObject; 3],
     pub refs: usize,
@@ -63,11 +65,9 @@ pub unsafe fn current() -> *mut Record {
 #[cold]
 #[inline(never)]
 unsafe fn look_up(ts: *mut ThreadState) -> *mut Record {
-    // SAFETY: the map is guarded by the GIL, and not borrowed while anything else runs.
+    // SAFETY: the GIL is held.
     unsafe {
-        let map = &raw mut RECORDS;
-        let map = (*map).get_or_insert_default();
-        let mut record = map.get(&ts.addr()).copied().unwrap_or(ptr::null_mut());
+        let mut record = find(ts);
         if record.is_null() {
             record = make(ts);
         }
@@ -78,23 +78,39 @@ unsafe fn look_up(ts: *mut ThreadState) -> *mut Record {
     }
 }
 
+/// The record that `ts` has, or null.
+unsafe fn find(ts: *mut ThreadState) -> *mut Record {
+    // SAFETY: the map is guarded by the GIL, and not borrowed while anything else runs.
+    unsafe {
+        let map = &raw mut RECORDS;
+        let found = (*map).as_ref().and_then(|map| map.get(&ts.addr()));
+        found.copied().unwrap_or(ptr::null_mut())
+    }
+}
+
 unsafe fn make(ts: *mut ThreadState) -> *mut Record {
     // SAFETY: the record is complete before anybody can find it.
     unsafe {
-        let record = Box::into_raw(Box::new(Record {
-            thread: raw::Thread::new(raw::Memory::GLOBAL),
+        let record = memory::place(Record {
+            thread: raw::Thread::new(memory::SLICES),
             tstate: ts,
             current: ptr::null_mut(),
             origin: ptr::null_mut(),
             tracer: ptr::null_mut(),
             main: ptr::null_mut(),
-            pending: Vec::new(),
+            pending: ptr::null_mut(),
             begin: [ptr::null_mut(); 3],
             refs: 1,
-        }));
+        });
+        let map = &raw mut RECORDS;
+        if record.is_null() || (*map).get_or_insert_default().try_reserve(1).is_err() {
+            memory::free(record);
+            PyErr_NoMemory();
+            return ptr::null_mut();
+        }
         let main = object::new_main(record);
         if main.is_null() {
-            drop(Box::from_raw(record));
+            memory::free(record);
             return ptr::null_mut();
         }
         (*record).main = main;
@@ -116,7 +132,7 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
             return ptr::null_mut();
         }
         let map = &raw mut RECORDS;
-        (*map).get_or_insert_default().insert(ts.addr(), record);
+        (*map).get_or_insert_default().insert(ts.addr(), record); // room is reserved
         decref(capsule);
         record
     }
@@ -145,12 +161,13 @@ unsafe fn end(record: *mut Record) {
         let finalizing = gr_finalizing() != 0;
         let error = Error::take();
         let tracer = mem::replace(&mut (*record).tracer, ptr::null_mut());
-        let pending = mem::take(&mut (*record).pending);
+        let mut pending = mem::replace(&mut (*record).pending, ptr::null_mut());
         let current = (*record).current;
         let main = mem::replace(&mut (*record).main, ptr::null_mut());
         if !finalizing {
             xdecref(tracer);
-            for greenlet in pending {
+            while !pending.is_null() {
+                let greenlet = take_first(&mut pending);
                 object::abandon_with((*greenlet).imp, true);
                 decref(greenlet.cast());
             }
@@ -180,12 +197,56 @@ pub unsafe fn unref(record: *mut Record) {
     unsafe {
         (*record).refs -= 1;
         if (*record).refs == 0 {
-            drop(Box::from_raw(record));
+            memory::free(record);
         }
     }
 }
 
-/// Ends the greenlets of this thread that other threads could not. May run any code.
+/// Takes the first one out of a list of pending ones, which is not empty.
+unsafe fn take_first(list: &mut *mut PyGreenlet) -> *mut PyGreenlet {
+    // SAFETY: what is listed is owned.
+    unsafe {
+        let first = *list;
+        *list = mem::replace(&mut (*(*first).imp).next_pending, ptr::null_mut());
+        first
+    }
+}
+
+/// Has `greenlet`, which is taken, ended by its own thread: at its next use of greenlets, or before, as soon as the
+/// interpreter lets us.
+///
+/// # Safety
+///
+/// It is suspended, not listed yet, and belongs to the thread of `record`, which has not ended.
+pub unsafe fn postpone(record: *mut Record, greenlet: *mut PyGreenlet) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*(*greenlet).imp).next_pending = mem::replace(&mut (*record).pending, greenlet);
+        if (*record).tstate == gr_thread() {
+            gr_soon((*record).tstate, drain_soon);
+        }
+    }
+}
+
+/// Called by the interpreter between two instructions of whatever runs.
+unsafe extern "C" fn drain_soon(_: *mut c_void) -> c_int {
+    // SAFETY: the GIL is held.
+    unsafe {
+        let ts = gr_thread();
+        let record = find(ts);
+        // Another thread may have come first: then it waits for its own thread's next use of greenlets.
+        if !record.is_null() && (*record).tstate == ts && !(*record).pending.is_null() {
+            if gr_collecting(ts) != 0 {
+                gr_soon(ts, drain_soon);
+            } else {
+                drain(record);
+            }
+        }
+        0
+    }
+}
+
+/// Ends the greenlets of this thread that wait for it. May run any code.
 ///
 /// # Safety
 ///
@@ -194,7 +255,7 @@ pub unsafe fn unref(record: *mut Record) {
 pub unsafe fn drain(record: *mut Record) {
     // SAFETY: the caller's promise.
     unsafe {
-        if !(*record).pending.is_empty() {
+        if !(*record).pending.is_null() {
             drain_slowly(record);
         }
     }
@@ -205,12 +266,18 @@ pub unsafe fn drain(record: *mut Record) {
 unsafe fn drain_slowly(record: *mut Record) {
     // SAFETY: the list is taken before anything runs; each reference is given up once.
     unsafe {
-        let pending = mem::take(&mut (*record).pending);
+        let mut list = mem::replace(&mut (*record).pending, ptr::null_mut());
         if gr_finalizing() != 0 {
             return;
         }
+        let mut pending = ptr::null_mut(); // the first that came first
+        while !list.is_null() {
+            let greenlet = take_first(&mut list);
+            (*(*greenlet).imp).next_pending = mem::replace(&mut pending, greenlet);
+        }
         let error = Error::take();
-        for greenlet in pending {
+        while !pending.is_null() {
+            let greenlet = take_first(&mut pending);
             decref(greenlet.cast());
             if !PyErr_Occurred().is_null() {
                 PyErr_WriteUnraisable(ptr::null_mut());

@@ -8,7 +8,6 @@
 use crate::ffi::*;
 use core::ffi::{c_int, c_void};
 use core::ptr;
-use std::alloc::{Layout, alloc, dealloc};
 
 /// Sizes of root chunks are multiples of this, less [`LESS`].
 const GRAIN: usize = 256;
@@ -80,7 +79,7 @@ pub unsafe fn take(run: *mut PyObject) -> (*mut c_void, usize) {
         let head = &raw mut (*pool()).free[grains - 1];
         let mut block = *head;
         if block.is_null() {
-            block = alloc(Layout::from_size_align_unchecked(size, 16)).cast();
+            block = PyMem_RawMalloc(size);
         } else {
             *head = *block.cast();
             (*pool()).kept -= size;
@@ -116,7 +115,7 @@ pub unsafe fn give(block: *mut c_void) {
         let size = gr_root_size(block);
         let pool = pool();
         if (*pool).kept + size > KEPT {
-            dealloc(block.cast(), Layout::from_size_align_unchecked(size, 16));
+            PyMem_RawFree(block);
         } else {
             let head = &raw mut (*pool).free[(size + LESS) / GRAIN - 1];
             *block.cast() = *head;

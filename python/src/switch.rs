@@ -7,7 +7,7 @@
 use crate::ffi::*;
 use crate::object::{Imp, PyGreenlet, REFUSE, REFUSE_HARD, Stage};
 use crate::record::{self, Record};
-use crate::{life, root};
+use crate::{check, life, root};
 
 use core::{mem, ptr};
 use greenlet::raw;
@@ -145,9 +145,14 @@ unsafe extern "C" fn gr_switch(
     unsafe {
         let target = (*this).imp;
         let ts = gr_thread();
-        if (*target).stage == Stage::Active && names.is_null() && count <= 1 && (*target).refuse == 0 {
+        if (*target).stage == Stage::Active
+            && names.is_null()
+            && count <= 1
+            && (*target).refuse == 0
+        {
             let record = (*target).record;
-            if (*record).tstate == ts && (*record).current != target && (*record).pending.is_empty() {
+            if (*record).tstate == ts && (*record).current != target && (*record).pending.is_null()
+            {
                 let value = if count == 1 { new_ref(*args) } else { nothing() };
                 return hand_over(record, ts, target, value, args, count as u32);
             }
@@ -369,9 +374,13 @@ pub unsafe fn trace(
 }
 
 /// Undoes what was done for a switch from `here` to `target` that the engine has refused.
+///
+/// # Safety
+///
+/// Nothing has run in between.
 #[cold]
 #[inline(never)]
-unsafe fn refused(record: *mut Record, ts: *mut ThreadState, here: *mut Imp, target: *mut Imp) {
+pub unsafe fn refused(record: *mut Record, ts: *mut ThreadState, here: *mut Imp, target: *mut Imp) {
     // SAFETY: nothing has run in between.
     unsafe {
         gr_state_unswap(ts, Imp::state(here), Imp::state(target));
@@ -404,7 +413,7 @@ pub unsafe fn go(record: *mut Record, target: *mut Imp, parcel: Parcel) -> *mut 
         loop {
             match (*at).stage {
                 Stage::Active => return resume(record, at, parcel),
-                Stage::New => match start(record, at, parcel, ptr::null_mut()) {
+                Stage::New => match begin(record, at, parcel) {
                     Started::Back(value) => return value,
                     Started::Otherwise => {}
                 },
@@ -417,6 +426,37 @@ pub unsafe fn go(record: *mut Record, target: *mut Imp, parcel: Parcel) -> *mut 
                 },
             }
         }
+    }
+}
+
+/// [`start`] for one that will be switched back to.
+#[inline(always)]
+unsafe fn begin(record: *mut Record, at: *mut Imp, parcel: Parcel) -> Started {
+    // SAFETY: as in `go`.
+    unsafe {
+        let begin = || start(record, at, parcel, ptr::null_mut());
+        if check::FLAG != 0 {
+            return checked(record, ptr::null_mut(), begin, parcel.args);
+        }
+        begin()
+    }
+}
+
+/// A switch or start, with the checks of `GREENLET_DEBUG`. A function of its own: what it notes is no part of other frames.
+#[cold]
+#[inline(never)]
+unsafe fn checked<T>(
+    record: *mut Record,
+    target: *mut Imp,
+    switch: impl FnOnce() -> T,
+    value: *mut PyObject,
+) -> T {
+    // SAFETY: as in `go`.
+    unsafe {
+        let left = check::leaves(record, target, value);
+        let result = switch();
+        left.is_back(record);
+        result
     }
 }
 
@@ -433,10 +473,7 @@ unsafe fn resume(record: *mut Record, at: *mut Imp, parcel: Parcel) -> *mut PyOb
         if (*at).refuse & REFUSE != 0 {
             parcel.drop();
             if PyErr_Occurred().is_null() {
-                raise::<()>(
-                    PyExc_SystemError,
-                    c"Failed to switch stacks into a running greenlet.",
-                );
+                raise::<()>(PyExc_SystemError, c"Failed to switch stacks into a running greenlet.");
             }
             return ptr::null_mut();
         }
@@ -456,6 +493,9 @@ unsafe fn resume(record: *mut Record, at: *mut Imp, parcel: Parcel) -> *mut PyOb
             return value;
         }
         let (args, count) = ((*here).call_args, (*here).call_count);
+        if check::FLAG != 0 {
+            return checked(record, at, || hand_over(record, ts, at, value, args, count), value);
+        }
         hand_over(record, ts, at, value, args, count)
     }
 }
@@ -687,7 +727,11 @@ impl Parcel {
 
 /// Makes the exception that the arguments of a throw describe the one that is set. False: they describe none, and
 /// another one is set that says so.
-unsafe fn raise_given(class: *mut PyObject, value: *mut PyObject, traceback: *mut PyObject) -> bool {
+unsafe fn raise_given(
+    class: *mut PyObject,
+    value: *mut PyObject,
+    traceback: *mut PyObject,
+) -> bool {
     // SAFETY: the arguments of `throw`.
     unsafe {
         let traceback = if traceback == none() { ptr::null_mut() } else { traceback };
@@ -727,4 +771,3 @@ unsafe fn raise_given(class: *mut PyObject, value: *mut PyObject, traceback: *mu
         false
     }
 }
-
