@@ -3,6 +3,19 @@ from contextvars import Context
 from types import FrameType, TracebackType
 from typing import Any, Final, Literal, overload
 
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "_C_API",
+    "__version__",
+    "GreenletExit",
+    "error",
+    "getcurrent",
+    "gettrace",
+    "greenlet",
+    "settrace",
+]
+
 __version__: Final[str]
 GREENLET_USE_CONTEXT_VARS: Final = True
 GREENLET_USE_GC: Final = True
@@ -19,6 +32,7 @@ class error(Exception): ...
 _GreenletExit = GreenletExit
 _error = error
 
+@disjoint_base
 class greenlet:
     run: Callable[..., Any]
     parent: greenlet | None

@@ -1,0 +1,223 @@
+"""References and memory stay flat, over a million switches, creations and throws."""
+
+import gc
+import os
+import sys
+import weakref
+
+import psutil
+import pytest
+
+from greenlet import getcurrent, greenlet
+
+# An interpreter with assertions takes ten times as long for the same.
+TIMES = 100_000 if hasattr(sys, "gettotalrefcount") else 1_000_000
+
+
+def resident():
+    return psutil.Process(os.getpid()).memory_info().rss
+
+
+def flat(work, times, kept=256 * 1024):
+    """Runs `work` often, after it has been run a little, and holds that neither blocks nor pages have become more."""
+    work(times // 20)
+    gc.collect()
+    blocks, before = sys.getallocatedblocks(), resident()
+    work(times)
+    gc.collect()
+    assert sys.getallocatedblocks() - blocks < 200
+    assert resident() - before < kept
+
+
+def test_switches_of_every_shape():
+    main = getcurrent()
+
+    def body(*args, **kwargs):
+        while True:
+            main.switch()
+            main.switch(1000)
+            main.switch(1000, 1001)
+            main.switch(a=1000)
+
+    def work(times):
+        g = greenlet(body)
+        g.switch()
+        for i in range(times // 4):
+            g.switch(i)
+            g.switch(i, i)
+            g.switch(i, a=i)
+            g.switch(a=i)
+
+    flat(work, TIMES)
+
+
+def test_creations_that_run_to_their_end():
+    def work(times):
+        for i in range(times):
+            greenlet(int).switch(i)
+
+    flat(work, TIMES)
+
+
+def test_creations_that_are_never_run_and_that_are_killed():
+    main = getcurrent()
+
+    def work(times):
+        for _ in range(times // 2):
+            greenlet(main.switch)
+            greenlet(main.switch).switch()
+
+    flat(work, TIMES // 2)
+
+
+def test_throws():
+    main = getcurrent()
+
+    def body():
+        while True:
+            try:
+                main.switch()
+            except KeyError as error:
+                main.switch(error)
+
+    def fails():
+        raise ValueError
+
+    def work(times):
+        g = greenlet(body)
+        g.switch()
+        for _ in range(times // 2):
+            assert type(g.throw(KeyError, 1)) is KeyError
+            g.switch()
+            try:
+                greenlet(fails).switch()
+            except ValueError:
+                pass
+            greenlet(fails).throw()
+
+    flat(work, TIMES // 2)
+
+
+def test_deep_stacks_that_take_turns():
+    main = getcurrent()
+
+    def down(n):
+        if n:
+            return max([n - 1], key=down)
+        while True:
+            main.switch()
+
+    def work(times):
+        gs = [greenlet(down) for _ in range(3)]
+        for depth, g in enumerate(gs):
+            g.switch(10 + 10 * depth)
+        for _ in range(times):
+            for g in gs:
+                g.switch()
+
+    flat(work, TIMES // 20)
+
+
+def test_frames_that_are_looked_at():
+    main = getcurrent()
+
+    def body():
+        while True:
+            main.switch()
+
+    def work(times):
+        g = greenlet(body)
+        for _ in range(times):
+            g.switch()
+            g.gr_frame.f_back
+            sys._getframe()
+
+    flat(work, TIMES // 10)
+
+
+def test_many_at_once_give_their_memory_back():
+    main = getcurrent()
+
+    def work(times):
+        gs = [greenlet(main.switch) for _ in range(times)]
+        for g in gs:
+            g.switch()
+        gs.clear()
+
+    work(20_000)
+    flat(work, 20_000, kept=4 * 1024 * 1024)
+
+
+def test_reference_counts_of_what_crosses():
+    main = getcurrent()
+    token, key, error = object(), "a key that is not interned", KeyError("x")
+
+    def body(*args, **kwargs):
+        while True:
+            try:
+                main.switch(*args, **kwargs)
+            except KeyError:
+                pass
+
+    def counts():
+        return [sys.getrefcount(x) for x in (token, key, error, main, body, g, (), KeyError)]
+
+    g = greenlet(body)
+    g.switch(token, **{key: token})
+    g.throw(error)
+    error.__traceback__ = None
+    before = counts()
+    for _ in range(1000):
+        g.switch(token)
+        g.switch(token, token)
+        g.switch(**{key: token})
+        g.throw(error)
+        error.__traceback__ = None
+    assert counts() == before
+
+
+def test_what_a_greenlet_held_is_free_after_its_end():
+    class Thing:
+        pass
+
+    def body(thing):
+        mine = Thing()
+        seen.append(weakref.ref(mine))
+        return getcurrent().parent.switch(thing)
+
+    seen = []
+    for end in ("run", "kill", "throw"):
+        thing = Thing()
+        seen.append(weakref.ref(thing))
+        g = greenlet(body)
+        assert g.switch(thing) is thing
+        del thing
+        if end == "run":
+            g.switch()
+        elif end == "throw":
+            with pytest.raises(KeyError):
+                g.throw(KeyError)
+        del g
+    gc.collect()
+    assert [reference() for reference in seen] == [None] * 6
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="before 3.15 the collector cannot be shown suspended frames")
+def test_cycles_through_suspended_frames_are_collected():
+    class Thing:
+        pass
+
+    def body(cell):
+        cell.g = getcurrent()
+        getcurrent().parent.switch()
+
+    seen = []
+    for _ in range(20):
+        thing = Thing()
+        seen.append(weakref.ref(thing))
+        greenlet(body).switch(thing)
+        del thing
+    gc.collect()
+    getcurrent()
+    gc.collect()
+    assert [reference() for reference in seen] == [None] * 20
