@@ -1,0 +1,51 @@
+"""The blocks of docs/python.md are run, one after the other, as a reader would."""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from test_capi import build
+
+import greenlet
+
+README = os.path.join(os.path.dirname(__file__), "..", "..", "README.md")
+PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "python.md")
+
+
+def blocks(language):
+    with open(PAGE, encoding="utf-8") as page:
+        return re.findall(rf"^```{language}\n(.*?)^```", page.read(), re.MULTILINE | re.DOTALL)
+
+
+def test_python_blocks():
+    found = blocks("python")
+    assert len(found) >= 7
+    done = subprocess.run([sys.executable, "-"], input="\n".join(found), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_c_block(tmp_path):
+    (source,) = blocks("c")
+    path = tmp_path / "module.c"
+    path.write_text(f"#include <Python.h>\n{source}")
+    module = build("module", str(path), "gcc", os.path.dirname(greenlet.__file__), str(tmp_path))
+    main = greenlet.getcurrent()
+    g = greenlet.greenlet(module.call_back)
+    assert g.switch(main) == ()
+    assert g.switch(7) == 7 and g.dead
+    with pytest.raises(TypeError):
+        module.call_back()
+
+
+@pytest.mark.parametrize("text", [README, greenlet.__file__])
+def test_examples_of_the_readme_and_the_package(text):
+    failed, tried = doctest.testfile(text, module_relative=False, encoding="utf-8")
+    assert failed == 0 and tried >= 5
+
+
+def test_version_on_the_page():
+    with open(PAGE, encoding="utf-8") as page:
+        assert greenlet.__version__ in page.read()
