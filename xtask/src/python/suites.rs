@@ -111,7 +111,9 @@ impl<'a> Venv<'a> {
             venv.pip(|pip| pip.words("--force-reinstall --no-deps").arg(wheel))?;
         }
         if !is_there {
-            venv.pip(|pip| pip.args(packages))?;
+            if !packages.is_empty() {
+                venv.pip(|pip| pip.args(packages))?;
+            }
             fs::write(stamp, holds).map_err(|error| error.to_string())?;
         }
         Ok(venv)
