@@ -253,7 +253,7 @@ fn source(interpreter: &Interpreter) -> Result<usize, String> {
         let _ =
             fs::remove_dir_all(folder().join("venvs").join(format!("{}-source", interpreter.name)));
         let venv = Venv::new(interpreter, "source", None, &[])?;
-        let pip = venv.python().words("-m pip install --disable-pip-version-check");
+        let pip = venv.python().words("-m pip install --no-cache-dir --disable-pip-version-check");
         let installed = pip.arg(&what).env("CARGO_TARGET_DIR", folder().join("cargo")).done();
         if !installed.ok() {
             return Err(format!("pip install {}: {}", what.display(), installed.how()));
