@@ -1,13 +1,13 @@
 /* greenlet_switch for AArch64, AAPCS64 (Linux, the BSDs, bare metal; Mach-O as well).
 
-   Source: Procedure Call Standard for the Arm 64-bit Architecture (AAPCS64), 2024Q3, section 6.1.1
-   "General-purpose registers", 6.1.2 "SIMD and Floating-Point registers"; Apple's platforms
+   Source: Procedure Call Standard for the Arm 64-bit Architecture (AAPCS64), 2025Q4, section 6.1.1
+   "General-purpose Registers", 6.1.2 "SIMD and Floating-Point registers"; Apple's platforms
    reserve x18, which is not touched here.
 
    A callee must preserve      x19 to x28, x29 (frame pointer), sp, d8 to d15 (the low halves of v8 to v15)
                                and x30 so far as it is where to return to.
    FPCR                        its rounding and trap bits may be changed only by calls that are meant to:
-                               as good as preserved, so it is kept. (FPSR's flags are not.)
+                               as good as preserved, so it is kept. (FPSR's flags are not, nor FPMR.)
    Written by a callee above its own frame: nothing, so nothing is reserved.
    SVE's z8 to z23 and p4 to p15 are preserved only by functions of the SVE calling standard, to
    which a plain C function, as this one is declared, does not belong.

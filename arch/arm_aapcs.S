@@ -1,8 +1,8 @@
 /* greenlet_switch for 32-bit ARM, AAPCS: ARM state on application and real-time processors (callers and callbacks may
    be Thumb), Thumb-2 on microcontrollers.
 
-   Source: Procedure Call Standard for the Arm Architecture (AAPCS32), 2024Q3, section 6.1.1 "Core registers",
-   6.1.2.1 "VFP register usage conventions", 6.1.2.3 (FPSCR); Exception Handling ABI for the
+   Source: Procedure Call Standard for the Arm Architecture (AAPCS32), 2025Q4, section 6.1.1 "Core registers",
+   6.1.2.1 "VFP register usage conventions" (FPSCR too); Exception Handling ABI for the
    Arm Architecture (EHABI32), 2024Q3, for the unwind data.
 
    A callee must preserve      r4 to r8, r10, r11, sp; r9 where the platform makes it v6: so always;

@@ -1,6 +1,6 @@
 /* greenlet_switch for LoongArch, 64 bits (lp64d, lp64f, lp64s).
 
-   Source: Procedure Call Standard for the LoongArch Architecture 20231219, "Register usage"; LoongArch Reference
+   Source: Procedure Call Standard for the LoongArch Architecture 20231219, "The registers"; LoongArch Reference
    Manual, volume 1, 3.1.3, for FCSR0.
 
    A callee must preserve      $r3 (sp), $r22 (fp), $r23 to $r31 (s0 to s8); $r1 (ra) so far as it is where to

@@ -2,14 +2,15 @@
    (big-endian Linux with glibc).
 
    Source: Power Architecture 64-Bit ELF V2 ABI Specification, revision 1.5, section 2.2.1 "Function Call Linkage
-   Protocols", 2.2.2 "The Stack Frame", table 2-22 "Register Roles"; 64-bit PowerPC ELF Application
-   Binary Interface Supplement 1.9, section 3.2.1 to 3.2.3.
+   Protocols", 2.2.2.1 "Register Roles", 2.2.2.2 "Limited-Access Bits", 2.2.3 "The Stack Frame";
+   64-bit PowerPC ELF Application Binary Interface Supplement 1.9, section 3.2.1 to 3.2.3.
 
    A callee must preserve      r1, r14 to r31; fields 2 to 4 of CR; r2, the TOC, towards callers of the same
                                module (save and restore may change it if they belong to another one)
                                f14 to f31; v20 to v31 where the target has Altivec, and then VRSAVE (ELFv1)
    FPSCR                       its enable and rounding bits may be changed only by calls that are meant to
-                               ("limited access"): as good as preserved, so they are kept.
+                               ("limited access"): as good as preserved, so they are kept; so is
+   VSCR                        with its non-Java bit, where the target has Altivec.
    r13 is the thread pointer, and never changes.
    Written by a callee above its own frame: the caller's frame header, which is the back chain, CR, LR, the TOC, ...
    (32 bytes; ELFv1 48), and in ELFv1 always the parameter save area (64). The ELFv2 one is not
@@ -22,7 +23,7 @@
              + 144  CR (4 bytes), unused (4)
              + 152  r2
              + 160  FPSCR
-             + 168  VRSAVE (4 bytes), unused (4)
+             + 168  VRSAVE (4 bytes), VSCR (4)
              + 176  f14 to f31
              + 320  v20 to v31, where there is Altivec
        then         the caller's frame: back chain, CR, our LR                                      */
@@ -194,6 +195,12 @@ greenlet_switch:
         li      %r0, RESERVED + 496
         stvx    %v31, %r1, %r0
         .cfi_offset 108, RESERVED + 496 - FRAME
+        mfvscr  %v0                     /* in the last word */
+#if defined(__LITTLE_ENDIAN__)
+        vspltw  %v0, %v0, 3             /* which word is stored depends on the address */
+#endif
+        li      %r0, RESERVED + 172
+        stvewx  %v0, %r1, %r0
 #endif
 #if defined(__ALTIVEC__) && _CALL_ELF != 2
         mfspr   %r0, 256                /* VRSAVE */
@@ -275,6 +282,12 @@ greenlet_switch:
 
 .Lresume:
 #if defined(__ALTIVEC__)
+        li      %r0, RESERVED + 172
+        lvewx   %v0, %r1, %r0
+#if defined(__LITTLE_ENDIAN__)
+        vspltw  %v0, %v0, 0
+#endif
+        mtvscr  %v0
         li      %r0, RESERVED + 320
         lvx     %v20, %r1, %r0
         .cfi_restore 97

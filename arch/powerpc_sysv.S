@@ -8,7 +8,8 @@
                                f14 to f31 where floating point is hard
                                v20 to v31 and VRSAVE where the target has Altivec
    FPSCR                       its enable and rounding bits may be changed only by calls that are meant to:
-                               as good as preserved, so they are kept.
+                               as good as preserved, so they are kept; so is
+   VSCR                        with its non-Java bit, where the target has Altivec.
    r2 and r13 are the platform's, and never change.
    Written by a callee above its own frame: the word for LR, above the back chain. 16 bytes with both
    and the padding that keeps the stack aligned.
@@ -21,7 +22,7 @@
              + 76   VRSAVE
              + 80   FPSCR
              + 88   f14 to f31
-             + 232  unused (8)
+             + 232  unused (4), VSCR (4)
              + 240  v20 to v31, where there is Altivec
        then         the caller's frame: back chain, our LR                                          */
 
@@ -152,6 +153,9 @@ greenlet_switch:
         .cfi_offset 108, 432 - FRAME
         mfspr   %r0, 256                /* VRSAVE */
         stw     %r0, 92(%r1)
+        mfvscr  %v0                     /* in the last word, which is what is stored at such an address */
+        li      %r0, 252
+        stvewx  %v0, %r1, %r0
 #endif
 
         mr      %r31, %r4               /* restore and ctx outlive the call to save */
@@ -267,6 +271,9 @@ greenlet_switch:
         .cfi_restore 108
         lwz     %r0, 92(%r1)
         mtspr   256, %r0
+        li      %r0, 252
+        lvewx   %v0, %r1, %r0
+        mtvscr  %v0
 #endif
 #if !defined(_SOFT_FLOAT) && !defined(__NO_FPRS__)
         lfd     %f0, 96(%r1)

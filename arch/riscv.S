@@ -1,13 +1,14 @@
 /* greenlet_switch for RISC-V, 32 and 64 bits, with and without floating point, and the small register file (E).
 
-   Source: RISC-V ABIs Specification 1.0 (psABI), "Procedure Calling Convention": integer and floating-point
-   register conventions, ILP32E; The RISC-V Instruction Set Manual, "F" extension, for fcsr.
+   Source: RISC-V ABIs Specification 1.0 (psABI), "Register Convention" (integer, floating-point, vector; fcsr)
+   and "ILP32E Calling Convention"; The RISC-V Instruction Set Manual, "F" extension, for fcsr.
 
    A callee must preserve      sp, s0 to s11 (E: s0, s1); ra so far as it is where to return to
                                fs0 to fs11, as wide as the ABI's floating-point arguments: not at all in
                                the soft-float ABIs, 32 bits in F's, 64 in D's
-   frm                         the rounding mode in fcsr may be changed only by calls that are meant to: as
-                               good as preserved, so it is kept wherever there is one.
+   frm                         the rounding mode in fcsr belongs to the floating-point environment, which a thread has
+                               to itself and only fesetenv and the like change: so a greenlet has its
+                               own as well, wherever there is one.
    No vector register and none of the vector control words is preserved.
    Written by a callee above its own frame: nothing, so nothing is reserved.
 

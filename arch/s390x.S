@@ -1,7 +1,7 @@
 /* greenlet_switch for IBM Z, 64 bits (s390x), ELF.
 
-   Source: ELF Application Binary Interface, s390x Supplement, version 1.6, section 1.2 "Function Calling Sequence":
-   "Registers", "The Stack Frame", "Register Save Area".
+   Source: ELF Application Binary Interface, s390x Supplement, version 1.7, section 1.2 "Function-Calling Sequence":
+   1.2.1 "Registers" (table of register usage), 1.2.2 "The Stack Frame".
 
    A callee must preserve      r6 to r13, r15; r14 so far as it is where to return to; f8 to f15
    FPC                         its masks and rounding modes may be changed only by calls that are meant to: as

@@ -2,9 +2,9 @@
    r3: load, r4: store, r5: f, r6, r7, r8: a, b, c.
 
    greenlet_probe's frame: r1 + 0  the header and more,  + 112 store,  + 120 CR,  + 124 VRSAVE,  + 128 FPSCR,
-   + 136 r14 to r31,  + 280 f14 to f31,  + 432 v20 to v31                                            */
+   + 136 r14 to r31,  + 280 f14 to f31,  + 432 v20 to v31,  + 624 VSCR                               */
 
-#define FRAME 624
+#define FRAME 640
 
 /* The groups of registers that there are: bits of greenlet_probe_features. */
 #if defined(_SOFT_FLOAT)
@@ -23,6 +23,13 @@
 #define VRSAVE 0
 #endif
 #define DECIMAL 0
+
+/* VSCR is in the last word of its register, which is stored at such an address modulo 16. */
+#if defined(__LITTLE_ENDIAN__)
+#define LAST 0
+#else
+#define LAST 12
+#endif
         .macro  CALL
         mtctr   %r12
         bctrl
@@ -86,6 +93,9 @@
 #if defined(__ALTIVEC__)
         mfspr   %r0, 256
         stw     %r0, 124(%r1)
+        mfvscr  %v0
+        li      %r0, 624 + LAST
+        stvewx  %v0, %r1, %r0
         li      %r0, 432
         stvx    %v20, %r1, %r0
         li      %r0, 448
@@ -158,6 +168,9 @@
 #if defined(__ALTIVEC__)
         lwz     %r0, 148(%r3)
         mtspr   256, %r0
+        li      %r0, 496 + LAST
+        lvewx   %v0, %r3, %r0
+        mtvscr  %v0
         li      %r0, 304
         lvx     %v20, %r3, %r0
         li      %r0, 320
@@ -235,6 +248,9 @@
 #if defined(__ALTIVEC__)
         mfspr   %r0, 256
         stw     %r0, 148(%r4)
+        mfvscr  %v0
+        li      %r0, 496 + LAST
+        stvewx  %v0, %r4, %r0
         li      %r0, 304
         stvx    %v20, %r4, %r0
         li      %r0, 320
@@ -288,6 +304,9 @@
         lvx     %v31, %r1, %r0
         lwz     %r0, 124(%r1)
         mtspr   256, %r0
+        li      %r0, 624 + LAST
+        lvewx   %v0, %r1, %r0
+        mtvscr  %v0
 #endif
 #if !defined(_SOFT_FLOAT)
         lfd     %f0, 128(%r1)

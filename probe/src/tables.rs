@@ -213,6 +213,8 @@ pub const REGISTERS: &[Register] = &[
     Register { needs: 2, ..at("v30, second half", 472, 8) },
     Register { needs: 2, ..at("v31, first half", 480, 8) },
     Register { needs: 2, ..at("v31, second half", 488, 8) },
+    // The non-Java bit.
+    Register { needs: 2, ..control("vscr", 496 + 12 * BIG, 4, 1 << 16, 0) },
 ];
 
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
