@@ -9,24 +9,51 @@ use std::hint::black_box;
 
 /// The names of the functions in a backtrace, innermost first.
 fn functions(backtrace: &str) -> Vec<&str> {
+    frames(backtrace).into_iter().map(|(name, _)| name).collect()
+}
+
+/// Names of functions and where they are in the source, innermost first. Some symbolizers give a name without its path
+/// (`begin`), which says little without the place.
+fn frames(backtrace: &str) -> Vec<(&str, &str)> {
     let number_and_name = |line: &'_ str| -> Option<usize> {
         let (number, _) = line.trim_start().split_once(": ")?;
         number.parse::<usize>().is_ok().then_some(line.find(": ")? + 2)
     };
-    let names = backtrace.lines().filter_map(|line| Some(line[number_and_name(line)?..].trim()));
+    let mut frames = Vec::new();
+    for line in backtrace.lines() {
+        if let Some(at) = number_and_name(line) {
+            frames.push((line[at..].trim(), ""));
+        } else if let (Some(place), Some(last)) =
+            (line.trim_start().strip_prefix("at "), frames.last_mut())
+        {
+            last.1 = place;
+        }
+    }
     // Some unwinders call the end a frame, too, with nothing as its address.
-    names.filter(|name| !name.starts_with("0x0 ")).collect()
+    frames.retain(|(name, _)| !name.starts_with("0x0 "));
+    frames
+}
+
+/// Is the frame one of this function, of this file in `src/`?
+fn is(frame: &(&str, &str), file: &str, function: &str) -> bool {
+    let (name, place) = frame;
+    let path = format!("{}::{function}", file.replace('/', "::"));
+    let name = name.rsplit(" - ").next().unwrap_or_default();
+    let bare = name.split(['<', ':']).next() == Some(function);
+    name.contains(&path) || bare && place.replace('\\', "/").contains(&format!("src/{file}.rs:"))
 }
 
 /// The last function is one of those that lie at every greenlet's bottom.
 #[track_caller]
 fn ends_at_the_bottom(backtrace: &str) {
-    let names = functions(backtrace);
-    assert!(names.len() > 2, "{backtrace}");
-    let last = names.last().unwrap();
-    let bottom = ["greenlet_switch", "greenlet_jump", "raw::thread::begin", "switch::run"];
-    assert!(bottom.iter().any(|name| last.contains(name)), "ends at {last}:\n{backtrace}");
-    assert!(names.iter().any(|name| name.contains("switch::run")), "no run:\n{backtrace}");
+    let frames = frames(backtrace);
+    assert!(frames.len() > 2, "{backtrace}");
+    let last = frames.last().unwrap();
+    let bottom = ["greenlet_switch", "greenlet_jump"].iter().any(|name| last.0.contains(name))
+        || is(last, "raw/thread", "begin")
+        || is(last, "switch", "run");
+    assert!(bottom, "ends at {last:?}:\n{backtrace}");
+    assert!(frames.iter().any(|frame| is(frame, "switch", "run")), "no run:\n{backtrace}");
 }
 
 #[track_caller]

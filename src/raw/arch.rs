@@ -19,9 +19,18 @@ unsafe extern "C" {
 /// Whether this target's arch file has the inlined entries.
 pub const HAS_JUMP_ENTRY: bool = cfg!(greenlet_jump_entry);
 
-/// What a stack start and a stack stop are multiples of, in bytes. AAPCS64 and the System V ABI of
-/// x86-64 ask for 16; no ABI that has an arch file asks for more.
-pub const STACK_ALIGN: usize = 16;
+/// What a stack start and a stack stop are multiples of, in bytes: what the ABI asks of a stack pointer.
+pub const STACK_ALIGN: usize = if cfg!(any(
+    target_abi = "ilp32e", // RISC-V with 16 registers
+    target_arch = "m68k",
+    all(target_arch = "x86", windows)
+)) {
+    4
+} else if cfg!(any(target_arch = "arm", target_arch = "mips", target_arch = "s390x")) {
+    8
+} else {
+    16
+};
 
 /// Switches by an ordinary call of the assembly function.
 ///

@@ -195,9 +195,10 @@ unsafe extern "C" fn puppet(theater: *mut c_void) -> ! {
 #[inline(never)]
 unsafe fn obey<const N: usize>(this: *mut Theater, me: usize) {
     unsafe {
-        let mut array = [0usize; N];
-        let start = me * 1_000_003 + N;
-        array.iter_mut().enumerate().for_each(|(i, word)| *word = start + i);
+        // Of a size that is the same on every target.
+        let mut array = [0u64; N];
+        let start = (me * 1_000_003 + N) as u64;
+        array.iter_mut().enumerate().for_each(|(i, word)| *word = start + i as u64);
         // Whether somebody switched here, with an order that has not been carried out.
         let mut told = false;
         loop {
@@ -207,7 +208,7 @@ unsafe fn obey<const N: usize>(this: *mut Theater, me: usize) {
             }
             told = false;
             black_box(&mut array);
-            assert!(array.iter().enumerate().all(|(i, word)| *word == start + i));
+            assert!(array.iter().enumerate().all(|(i, word)| *word == start + i as u64));
             match std::mem::replace(&mut (*this).order, Order::Nothing) {
                 Order::Nothing => {}
                 Order::Deeper(1) => obey::<128>(this, me),
