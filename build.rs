@@ -62,5 +62,8 @@ fn main() {
     if arch == "x86" && has("sse") {
         build.flag_if_supported("-msse"); // the C compiler's own default is older than Rust's
     }
+    if arch == "x86_64" && !has("sse") {
+        build.flag_if_supported("-mno-sse"); // a target without floating point
+    }
     build.file(format!("arch/{file}")).compile("greenlet_arch");
 }

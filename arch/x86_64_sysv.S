@@ -4,7 +4,9 @@
    version 1.0, section 3.2.1 "Registers and the Stack Frame" and figure 3.4.
 
    A callee must preserve      rbx, rbp, rsp, r12, r13, r14, r15
-   and the control bits of     MXCSR (not its status flags) and the x87 control word.
+   and the control bits of     MXCSR (not its status flags) and the x87 control word, except where the compiler
+                               is told to use no SSE, as in kernels: there is no floating point then, and
+                               an instruction that looks at it may trap.
    Written by a callee above its own frame: nothing (no home space), so nothing is reserved.
    The direction flag is clear on entry and return; x87 is in x87 mode; no vector register is kept.
 
@@ -74,8 +76,10 @@ SYM(greenlet_switch):
         .cfi_rel_offset r12, 0
         sub     rsp, 8
         .cfi_adjust_cfa_offset 8
+#if defined(__SSE__)
         stmxcsr [rsp]
         fnstcw  [rsp + 4]
+#endif
         lea     rcx, [rip + LOCAL(return)]
         push    rcx
         .cfi_adjust_cfa_offset 8
@@ -83,8 +87,10 @@ SYM(greenlet_switch):
         .cfi_adjust_cfa_offset -8
         nop                             /* unwinders look up the address before the one below */
 LOCAL(return):
+#if defined(__SSE__)
         ldmxcsr [rsp]
         fldcw   [rsp + 4]
+#endif
         add     rsp, 8
         .cfi_adjust_cfa_offset -8
         pop     r12

@@ -47,8 +47,12 @@ fn main() {
         println!("cargo::rustc-cfg=has_area");
     }
     let mut build = cc::Build::new();
-    if arch == "x86" && features.split(',').any(|feature| feature == "sse") {
+    let has = |feature: &str| features.split(',').any(|one| one == feature);
+    if arch == "x86" && has("sse") {
         build.flag_if_supported("-msse");
+    }
+    if arch == "x86_64" && !has("sse") {
+        build.flag_if_supported("-mno-sse"); // a target without floating point
     }
     build.file(format!("arch/{file}")).compile("greenlet_probe");
 }

@@ -137,16 +137,28 @@ proptest! {
     }
 }
 
-#[test]
-fn programs_of_the_built_in_generator_do_what_the_model_says() {
+fn built_in_programs(allocator: bool) {
     let mut room = Room::new();
     let mut arrivals = 0;
     for seed in 1..=20 {
         let _alone = alone();
-        let host = room.host();
+        let mut host = room.host();
+        if !allocator {
+            host.pool = std::ptr::null_mut();
+        }
         // SAFETY: all is on the heap, and nobody else runs.
         let result = unsafe { program::run_random(room.world.as_mut_ptr(), host, seed, 500) };
         arrivals += result.unwrap_or_else(|failure| panic!("seed {seed}: {failure:#?}"));
     }
     assert!(arrivals > 2000, "only {arrivals} arrivals");
+}
+
+#[test]
+fn programs_of_the_built_in_generator_do_what_the_model_says() {
+    built_in_programs(true);
+}
+
+#[test]
+fn programs_of_the_built_in_generator_do_what_the_model_says_without_an_allocator() {
+    built_in_programs(false);
 }

@@ -21,8 +21,10 @@ SYM(greenlet_probe):
         push    r15
         sub     rsp, 24
         mov     [rsp], rsi
+#if defined(__SSE__)
         stmxcsr [rsp + 8]
         fnstcw  [rsp + 12]
+#endif
 
         mov     rbx, [rdi]
         mov     rbp, [rdi + 8]
@@ -30,8 +32,10 @@ SYM(greenlet_probe):
         mov     r13, [rdi + 24]
         mov     r14, [rdi + 32]
         mov     r15, [rdi + 40]
+#if defined(__SSE__)
         ldmxcsr [rdi + 48]
         fldcw   [rdi + 52]
+#endif
 
         mov     rax, rdx
         mov     rdi, rcx
@@ -46,11 +50,13 @@ SYM(greenlet_probe):
         mov     [rdi + 24], r13
         mov     [rdi + 32], r14
         mov     [rdi + 40], r15
+#if defined(__SSE__)
         stmxcsr [rdi + 48]
         fnstcw  [rdi + 52]
 
         ldmxcsr [rsp + 8]
         fldcw   [rsp + 12]
+#endif
         add     rsp, 24
         pop     r15
         pop     r14
@@ -68,7 +74,11 @@ SYM(greenlet_probe):
         .globl  SYM(greenlet_probe_features)
         .p2align 2
 SYM(greenlet_probe_features):
+#if defined(__SSE__)
+        .long   1
+#else
         .long   0
+#endif
 #if defined(__ELF__)
         .section .note.GNU-stack, "", @progbits
 #endif

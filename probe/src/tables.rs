@@ -43,9 +43,9 @@ pub const REGISTERS: &[Register] = &[
     at("r14", 32, 8),
     at("r15", 40, 8),
     // Denormals are zeros, the exception masks, rounding, flush to zero.
-    control("mxcsr", 48, 4, 0xffc0, 0x1f80),
+    Register { needs: 1, ..control("mxcsr", 48, 4, 0xffc0, 0x1f80) },
     // The exception masks, precision, rounding; bit 6 always reads as one.
-    control("x87 control word", 52, 4, 0x0f3f, 0x037f),
+    Register { needs: 1, ..control("x87 control word", 52, 4, 0x0f3f, 0x037f) },
 ];
 
 #[cfg(all(target_arch = "x86_64", windows))]

@@ -174,7 +174,8 @@ pub struct Host {
     /// Somebody goes deeper only if at least this much of the stack is left. A level takes up to 2 KiB, or 4 where
     /// nothing is optimized.
     pub reserve: usize,
-    /// [`BLOCKS`] blocks of `block_size` bytes, for slice buffers.
+    /// [`BLOCKS`] blocks of `block_size` bytes, for slice buffers. Null: there is no allocator, and everybody, main too, is
+    /// lent a buffer.
     pub pool: *mut u8,
     pub block_size: usize,
     /// [`GREENLETS`] blocks of `lend_size` bytes, for buffers that are lent.
@@ -269,7 +270,8 @@ pub unsafe fn run_random(
 /// Answers how many arrivals were checked.
 unsafe fn run(w: W, host: Host, source: Source) -> Result<usize, Failure> {
     unsafe {
-        let memory = Memory { resize, ctx: w.cast() };
+        let memory =
+            if host.pool.is_null() { Memory::NONE } else { Memory { resize, ctx: w.cast() } };
         w.write(World {
             thread: Thread::new(memory),
             stacks: [const { Stack::new() }; STACKS - 1],
@@ -306,7 +308,12 @@ unsafe fn run(w: W, host: Host, source: Source) -> Result<usize, Failure> {
         for (i, &(bottom, size)) in host.stacks.iter().enumerate() {
             (*stack(w, i + 1)).attach(thread(w), bottom, size);
         }
-        (*w).flows[0] = Flow { active: true, stop: (*record(w, 0)).stretch().1, ..NEW };
+        if host.pool.is_null() {
+            prepare_record(w, 0, 0);
+            Thread::attach(thread(w), record(w, 0));
+        }
+        let (stop, lent) = ((*record(w, 0)).stretch().1, (*w).flows[0].lent);
+        (*w).flows[0] = Flow { active: true, stop, lent, ..NEW };
         WORLD.store(w, Ordering::Relaxed);
 
         level::<3>(w, 0, 0);
@@ -763,6 +770,7 @@ unsafe fn finish(w: W, me: usize, who: usize) {
 unsafe fn prepare_record(w: W, who: usize, lend: u16) {
     unsafe {
         let flow = &mut (*w).flows[who];
+        let lend = if lend == 0 && (*w).host.pool.is_null() { u16::MAX } else { lend };
         if lend != 0 && flow.lent == 0 {
             let host = &(*w).host;
             flow.lent = (lend as usize).min(host.lend_size) & !(STACK_ALIGN - 1);
@@ -955,14 +963,39 @@ unsafe fn refused(w: W, me: usize, error: Error) {
         if (*w).failure.is_some() {
             return;
         }
-        let target = (*w).running;
+        let (target, begins) = ((*w).running, (*w).begins);
         (*w).running = me;
         (*w).begins = false;
         check(w, me, "error", result_code(Some(error)), result_code(Some(Error::OutOfMemory)));
         // Either a request was refused, or what had to be saved does not fit into a lent buffer.
-        let lent = (*w).flows.iter().any(|flow| flow.active && flow.lent != 0);
-        check(w, target, "out of memory without a reason", ((*w).starved || lent) as usize, 1);
+        let reason = (*w).starved || lent_is_too_small(w, me, target, begins);
+        check(w, target, "out of memory without a reason", reason as usize, 1);
         compare(w);
+    }
+}
+
+/// Whether a switch from `me` to `target` has to save more of somebody than fits into the buffer that this one was lent.
+unsafe fn lent_is_too_small(w: W, me: usize, target: usize, begins: bool) -> bool {
+    unsafe {
+        let to = &(*w).flows[target];
+        (0..GREENLETS).any(|who| {
+            let flow = &(*w).flows[who];
+            if !flow.active || flow.lent == 0 || who == target {
+                return false;
+            }
+            if begins {
+                return true; // where the target would have begun is not known
+            }
+            let start = match who {
+                _ if who != me => flow.start,
+                _ if (*w).leave == Leave::Finished => return false,
+                // Somewhere below the frame that asked for the switch, if one did.
+                _ if flow.frames == 0 => return true,
+                _ => flow.frames.saturating_sub((*w).host.reserve),
+            };
+            let needed = flow.stop.min(to.stop).saturating_sub(start);
+            flow.on == to.on && needed.max(flow.saved) > flow.lent
+        })
     }
 }
 

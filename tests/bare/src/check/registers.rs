@@ -1,34 +1,32 @@
-//! The engine without an operating system: greenlets load every register that the ABI preserves, switch to each other
-//! in an order from a fixed seed, from random depths, and compare. It runs on the native stack and on a separate
-//! one, with slice buffers from a small allocator and with static ones.
-//!
-//! Copy this to begin with greenlets in firmware: `board.rs` is the part that you will have already.
-
-#![no_std]
-#![no_main]
-
-mod board;
+//! Greenlets load every register that the ABI preserves, switch to each other in an order from a fixed seed, from random
+//! depths, and compare: on the native stack and on a separate one.
 
 use core::ffi::c_void;
-use core::fmt::Write;
 use core::hint::black_box;
 use core::ptr;
 use greenlet::raw::{Greenlet, HAS_JUMP_ENTRY, Memory, Stack, Thread};
-use greenlet_probe::{Image, probe};
+use greenlet_bare::say;
+use greenlet_probe::{Image, probe, registers};
 
 const GREENLETS: usize = 3;
 const STEPS: usize = 400;
 const DEPTH: usize = 3;
 /// What a slice needs at most, on the largest of the ABIs.
-const BUFFER: usize = if size_of::<usize>() == 4 { 2048 } else { 6144 };
+const BUFFER: usize = match size_of::<usize>() {
+    4 if cfg!(little_memory) => 1280,
+    4 => 2048,
+    _ => 6144,
+};
 const STACK: usize = if size_of::<usize>() == 4 { 3072 } else { 8192 };
 
-#[repr(C, align(16))]
-struct Bytes<const N: usize>([u8; N]);
+/// What [`run`] needs.
+pub const MEMORY: usize = STACK + (GREENLETS + 1) * BUFFER;
 
 struct World {
     thread: Thread,
     separate: Stack,
+    /// The separate stack, and then a buffer for each.
+    arena: *mut u8,
     greenlets: [Greenlet; GREENLETS + 1],
     current: usize,
     target: usize,
@@ -43,6 +41,7 @@ struct World {
 static mut WORLD: World = World {
     thread: Thread::new(Memory::NONE),
     separate: Stack::new(),
+    arena: ptr::null_mut(),
     greenlets: [const { Greenlet::new() }; GREENLETS + 1],
     current: 0,
     target: 0,
@@ -53,8 +52,12 @@ static mut WORLD: World = World {
     compared: 0,
     most: 0,
 };
-static mut SEPARATE: Bytes<STACK> = Bytes([0; STACK]);
-static mut BUFFERS: [Bytes<BUFFER>; GREENLETS + 1] = [const { Bytes([0; BUFFER]) }; GREENLETS + 1];
+
+/// The buffer of that number.
+fn buffer(index: usize) -> *mut u8 {
+    // SAFETY: `run` was given as much.
+    unsafe { WORLD.arena.add(STACK + index * BUFFER) }
+}
 
 /// An allocator of one size: the same static blocks, given out and taken back.
 static mut TAKEN: [bool; GREENLETS + 1] = [false; GREENLETS + 1];
@@ -62,10 +65,9 @@ static mut TAKEN: [bool; GREENLETS + 1] = [false; GREENLETS + 1];
 unsafe extern "C" fn resize(_: *mut c_void, block: *mut u8, _: usize, new: usize) -> *mut u8 {
     // SAFETY: there is one thread, and it is not in here twice.
     unsafe {
-        let buffers = &raw mut BUFFERS;
         if !block.is_null() {
             if new == 0 {
-                let index = (block.addr() - buffers.addr()) / BUFFER;
+                let index = (block.addr() - buffer(0).addr()) / BUFFER;
                 TAKEN[index] = false;
             }
             return if new <= BUFFER { block } else { ptr::null_mut() };
@@ -73,7 +75,7 @@ unsafe extern "C" fn resize(_: *mut c_void, block: *mut u8, _: usize, new: usize
         for index in 0..=GREENLETS {
             if new <= BUFFER && !TAKEN[index] {
                 TAKEN[index] = true;
-                return (&raw mut (*buffers)[index]).cast();
+                return buffer(index);
             }
         }
         ptr::null_mut()
@@ -180,15 +182,14 @@ fn round(on_separate: bool, static_buffers: bool) {
         for index in 0..=GREENLETS {
             (*world).greenlets[index] = Greenlet::new();
             if static_buffers {
-                let buffer = (&raw mut BUFFERS[index]).cast();
                 let greenlet = &raw mut (*world).greenlets[index];
-                (*greenlet).lend_buffer(buffer, BUFFER);
+                (*greenlet).lend_buffer(buffer(index), BUFFER);
             }
         }
         let thread = &raw mut (*world).thread;
         Thread::attach(thread, &raw mut (*world).greenlets[0]);
         let separate = &raw mut (*world).separate;
-        (*separate).attach(thread, (&raw mut SEPARATE).cast(), STACK);
+        (*separate).attach(thread, (*world).arena, STACK);
         while (*world).step < STEPS {
             step();
         }
@@ -200,22 +201,24 @@ fn round(on_separate: bool, static_buffers: bool) {
     }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn run() -> ! {
-    for (on_separate, static_buffers) in
-        [(false, false), (false, true), (true, false), (true, true)]
-    {
-        round(on_separate, static_buffers);
+/// Runs all of them.
+///
+/// # Safety
+///
+/// `arena` has [`MEMORY`] bytes, aligned to 16, that nobody else uses.
+pub unsafe fn run(arena: *mut u8) {
+    // SAFETY: as the caller promises; nobody else runs.
+    unsafe { WORLD.arena = arena };
+    for on_separate in [false, true] {
+        for static_buffers in [false, true] {
+            round(on_separate, static_buffers);
+        }
     }
     // SAFETY: nobody else runs any more.
     let (compared, most) = unsafe { (WORLD.compared, WORLD.most) };
-    let _ = writeln!(
-        board::Console,
-        "{compared} switches compared, {} registers each; largest slice {most} bytes; record {} bytes, thread {} bytes",
-        greenlet_probe::registers().count(),
-        size_of::<Greenlet>(),
-        size_of::<Thread>(),
+    let count = registers().count();
+    say!(
+        "registers: {compared} switches compared, {count} registers each; largest slice {most} bytes"
     );
-    let _ = writeln!(board::Console, "bare: all passed");
-    board::exit(if compared > STEPS { 0 } else { 2 })
+    assert!(compared > STEPS && count > 0, "too few");
 }
