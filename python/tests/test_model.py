@@ -1,18 +1,28 @@
-"""Random programs of greenlets against a model: values, exceptions, parents, who is dead."""
+"""Random programs of greenlets against a model: values, exceptions, parents, who runs, who is dead.
+
+All greenlets of a program share one list of steps: whoever runs takes the next one and does it, some C calls deep. What arrives at
+whom is noted, and must be what the model says, which knows nothing but the rules of the documentation.
+"""
+
+import gc
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+NAMES = 6  # main is 0
+
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["switch", "throw", "exit", "drop", "frame", "return"]),
-        st.integers(0, 4),
-        st.integers(0, 99),
-        st.integers(0, 4),
+        st.sampled_from(
+            ["switch"] * 4 + ["throw", "exit", "return", "raise", "reparent", "create", "frames", "collect"]
+        ),
+        st.integers(0, NAMES - 1),
+        st.integers(0, NAMES - 1),
+        st.integers(0, 3),
     ),
-    max_size=60,
+    max_size=80,
 )
 
 
@@ -20,49 +30,167 @@ class Boom(Exception):
     pass
 
 
-def body(depth, value):
-    """Echo what is sent, `depth` C calls deep, until a number is sent that says to return."""
-    if depth:
-        return max([0], key=lambda _: 0) or body(depth - 1, value)
-    main = getcurrent().parent
-    while True:
-        try:
-            value = main.switch(("got", value))
-        except Boom as error:
-            value = error.args[0]
-        if value == "return":
-            return "returned"
+class Model:
+    """The rules: who runs after each step, and what has arrived at whom."""
+
+    def __init__(self):
+        self.stage = {0: "active"}
+        self.parent = {0: None}
+        self.current = 0
+        self.log = []
+
+    def do(self, number, what, a, b):
+        if what == "create":
+            if a not in self.stage:
+                self.parent[a] = b if b in self.stage else self.current
+                self.stage[a] = "new"
+        elif what in ("return", "raise"):
+            if self.current != 0:
+                self.end("value" if what == "return" else "error", number)
+        elif a not in self.stage:
+            return
+        elif what == "switch":
+            self.arrive(a, "value", number)
+        elif what == "throw":
+            self.arrive(a, "error", number)
+        elif what == "exit":
+            self.arrive(a, "exit", number)
+        elif what == "reparent":
+            self.log.append((self.current, "reparent", self.reparent(a, b)))
+
+    def reparent(self, a, b):
+        if a == 0 or b not in self.stage:
+            return False
+        at = b
+        while at is not None:
+            if at == a:
+                return False
+            at = self.parent[at]
+        self.parent[a] = b
+        return True
+
+    def end(self, kind, number):
+        self.stage[self.current] = "dead"
+        self.arrive(self.parent[self.current], kind, number)
+
+    def arrive(self, target, kind, number):
+        while self.stage[target] == "dead":
+            kind = "killed" if kind == "exit" else kind
+            target = self.parent[target]
+        self.current = target
+        if self.stage[target] == "active":
+            if kind == "exit":
+                if target == 0:
+                    self.log.append((0, "exit", number))
+                else:
+                    self.end("killed", number)
+            else:
+                self.log.append((target, kind, number))
+        elif kind in ("value", "killed"):
+            self.stage[target] = "active"
+            self.log.append((target, "begun by " + kind, number))
+        else:
+            self.end("killed" if kind == "exit" else kind, number)
 
 
-@settings(max_examples=150, deadline=None)
+class Program:
+    """The same steps, done by greenlets."""
+
+    def __init__(self, steps):
+        self.steps = iter(enumerate(steps))
+        self.greenlets = {0: getcurrent()}
+        self.log = []
+        self.over = False
+
+    def name(self):
+        here = getcurrent()
+        return next(name for name, g in self.greenlets.items() if g is here)
+
+    def body(self, value):
+        self.note("begun by ", value)
+        return self.go_on()
+
+    def note(self, prefix, value):
+        if isinstance(value, GreenletExit):
+            self.log.append((self.name(), prefix + "killed", value.args[0]))
+        else:
+            self.log.append((self.name(), prefix + "value", value))
+
+    def go_on(self):
+        for number, step in self.steps:
+            try:
+                if step[0] in ("return", "raise") and getcurrent() is not self.greenlets[0]:
+                    if step[0] == "raise":
+                        raise Boom(number)
+                    return number
+                self.deep(step[3], number, *step[:3])
+            except Boom as error:
+                if error.args[0] == number and step[0] == "raise":
+                    raise
+                self.log.append((self.name(), "error", error.args[0]))
+            except GreenletExit as error:
+                if getcurrent() is not self.greenlets[0]:
+                    raise
+                self.log.append((0, "exit", error.args[0]))
+            if self.over:
+                return None
+        self.over = True
+        if getcurrent() is not self.greenlets[0]:
+            self.greenlets[0].switch("over")
+        return None
+
+    def deep(self, depth, *step):
+        if depth:
+            max([0], key=lambda _: self.deep(depth - 1, *step) or 0)
+        else:
+            self.do(*step)
+
+    def do(self, number, what, a, b):
+        target, other = self.greenlets.get(a), self.greenlets.get(b)
+        if what == "create":
+            if target is None:
+                self.greenlets[a] = greenlet(self.body, other)
+        elif what == "frames":
+            for g in self.greenlets.values():
+                frame = g.gr_frame
+                while frame is not None:
+                    frame.f_locals
+                    frame = frame.f_back
+        elif what == "collect":
+            gc.collect(0)
+        elif target is None:
+            return
+        elif what == "switch":
+            self.arrived(target.switch(number))
+        elif what == "throw":
+            self.arrived(target.throw(Boom, number))
+        elif what == "exit":
+            self.arrived(target.throw(GreenletExit(number)))
+        elif what == "reparent":
+            try:
+                target.parent = other
+                done = True
+            except (ValueError, TypeError, AttributeError):
+                done = False
+            self.log.append((self.name(), "reparent", done))
+
+    def arrived(self, value):
+        if not self.over:
+            self.note("", value)
+
+
+@settings(max_examples=400, deadline=None)
 @given(steps)
 def test_random_programs(program):
-    alive = {}
-    for what, name, number, depth in program:
-        g = alive.get(name)
-        if g is None:
-            g = alive[name] = greenlet(body)
-            assert not g and not g.dead
-            assert g.switch(depth, number) == ("got", number)
-        assert g and not g.dead
-        if what == "switch":
-            assert g.switch(number) == ("got", number)
-        elif what == "throw":
-            assert g.throw(Boom, number) == ("got", number)
-        elif what == "exit":
-            assert isinstance(g.throw(), GreenletExit)
-            assert g.dead and not g
-            assert g.switch(number) == number
-            del alive[name]
-        elif what == "drop":
-            del alive[name]
-        elif what == "frame":
-            frame, count = g.gr_frame, 0
-            while frame is not None:
-                frame, count = frame.f_back, count + 1
-            assert count >= 1
-        else:
-            assert g.switch("return") == "returned"
-            assert g.dead
-            del alive[name]
-        del g
+    model = Model()
+    for number, (what, a, b, _) in enumerate(program):
+        model.do(number, what, a, b)
+    real = Program(program)
+    real.go_on()
+    assert real.log == model.log
+    for name, g in real.greenlets.items():
+        assert g.dead == (model.stage[name] == "dead")
+        assert bool(g) == (model.stage[name] == "active")
+        parent = model.parent[name]
+        assert g.parent is (None if parent is None else real.greenlets[parent])
+    real.greenlets.clear()
