@@ -6,24 +6,18 @@ whom is noted, and must be what the model says, which knows nothing but the rule
 
 import gc
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 NAMES = 6  # main is 0
 
-steps = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["switch"] * 4 + ["throw", "exit", "return", "raise", "reparent", "create", "frames", "collect"]
-        ),
-        st.integers(0, NAMES - 1),
-        st.integers(0, NAMES - 1),
-        st.integers(0, 3),
-    ),
-    max_size=80,
-)
+number = st.integers(0, NAMES - 1)
+kinds = ["switch"] * 8 + ["throw"] * 2 + ["exit", "return", "raise", "reparent", "reparent", "create", "create", "frames", "collect"]
+step = st.tuples(st.sampled_from(kinds), number, number, st.integers(0, 3))
+first = [st.tuples(st.just("create"), st.just(name), number, st.just(0)) for name in range(1, NAMES)]
+steps = st.tuples(st.tuples(*first), st.lists(step, min_size=40, max_size=120)).map(lambda both: [*both[0], *both[1]])
 
 
 class Boom(Exception):
@@ -41,8 +35,8 @@ class Model:
 
     def do(self, number, what, a, b):
         if what == "create":
-            if a not in self.stage:
-                self.parent[a] = b if b in self.stage else self.current
+            if self.stage.get(a, "dead") == "dead" and a not in self.parent.values() and a != self.current:
+                self.parent[a] = b if b in self.stage and a != b else self.current
                 self.stage[a] = "new"
         elif what in ("return", "raise"):
             if self.current != 0:
@@ -98,7 +92,8 @@ class Program:
 
     def __init__(self, steps):
         self.steps = iter(enumerate(steps))
-        self.greenlets = {0: getcurrent()}
+        self.main = getcurrent()
+        self.greenlets = {0: self.main}
         self.log = []
         self.over = False
 
@@ -119,7 +114,7 @@ class Program:
     def go_on(self):
         for number, step in self.steps:
             try:
-                if step[0] in ("return", "raise") and getcurrent() is not self.greenlets[0]:
+                if step[0] in ("return", "raise") and getcurrent() is not self.main:
                     if step[0] == "raise":
                         raise Boom(number)
                     return number
@@ -129,14 +124,14 @@ class Program:
                     raise
                 self.log.append((self.name(), "error", error.args[0]))
             except GreenletExit as error:
-                if getcurrent() is not self.greenlets[0]:
+                if getcurrent() is not self.main:
                     raise
                 self.log.append((0, "exit", error.args[0]))
             if self.over:
                 return None
         self.over = True
-        if getcurrent() is not self.greenlets[0]:
-            self.greenlets[0].switch("over")
+        if getcurrent() is not self.main:
+            self.main.switch("over")
         return None
 
     def deep(self, depth, *step):
@@ -148,8 +143,8 @@ class Program:
     def do(self, number, what, a, b):
         target, other = self.greenlets.get(a), self.greenlets.get(b)
         if what == "create":
-            if target is None:
-                self.greenlets[a] = greenlet(self.body, other)
+            if target is None or target.dead and all(g.parent is not target for g in self.greenlets.values()):
+                self.greenlets[a] = greenlet(self.body, other if a != b else None)
         elif what == "frames":
             for g in self.greenlets.values():
                 frame = g.gr_frame
@@ -179,7 +174,7 @@ class Program:
             self.note("", value)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps)
 def test_random_programs(program):
     model = Model()
