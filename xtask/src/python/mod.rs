@@ -39,7 +39,10 @@ pub fn rows(install: bool) -> Vec<Row> {
         let packages = packages.flat_map(|interpreter| interpreter.packages);
         rows.push(Row {
             name: format!("python {}: {}", version.name, suite.name()),
-            packages: packages.chain(wheel::TOOL_PACKAGES.iter().copied()).collect(),
+            packages: packages
+                .chain(wheel::TOOL_PACKAGES.iter().copied())
+                .chain(suite.packages())
+                .collect(),
             quick: false,
             run: Box::new(move || {
                 let prepared = || {

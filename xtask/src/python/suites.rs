@@ -59,6 +59,11 @@ impl Suite {
         }
     }
 
+    /// Debian packages that it needs here.
+    pub fn packages(self) -> Option<&'static str> {
+        (self == Suite::Source).then_some("git")
+    }
+
     /// Runs it. All but `Source` need a wheel.
     pub fn run(self, interpreter: &Interpreter, wheel: Option<&Path>) -> Outcome {
         let result = match self {
@@ -206,7 +211,11 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
 fn ours(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
     let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
     let reference = reference_wheel(&venv)?;
-    venv.pytest("python/tests", |run| run.env("GREENLET_REFERENCE_WHEEL", &reference))
+    venv.pytest("python/tests", |run| {
+        let run = run.env("GREENLET_REFERENCE_WHEEL", &reference);
+        // Where the interpreter checks itself, every switch does too.
+        if interpreter.name.ends_with("-dbg") { run.env("GREENLET_DEBUG", "1") } else { run }
+    })
 }
 
 fn programs(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
