@@ -1,5 +1,7 @@
 //! Copying short stretches of a stack in line, without a call.
 
+use core::ptr;
+
 /// What is moved at a time: a vector register where every CPU of the target has one.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 type Chunk = core::arch::x86_64::__m128i;
@@ -17,6 +19,28 @@ pub(super) const ALIGN: usize = align_of::<Chunk>();
 /// Above this many bytes `memcpy` is called. Measured on Zen 4: up to here the call, and its wide
 /// loads of words that were pushed a moment ago, cost more than they save.
 pub(super) const IN_LINE: usize = 1024;
+
+/// Copies `bytes` bytes between areas that do not overlap, the highest first, in blocks.
+///
+/// A slice is saved upwards. When it and its buffer are more than the nearest cache holds, the last bytes
+/// that were touched are the ones that are still there, and so the first ones to ask for; and the low end of the slice, which
+/// is about to run, is what this leaves in the cache. A fifth less time for 34 KB on Zen 4.
+///
+/// # Safety
+///
+/// As for [`core::ptr::copy_nonoverlapping`].
+pub(super) unsafe fn downwards(from: *const u8, to: *mut u8, bytes: usize) {
+    const BLOCK: usize = 4096;
+    let mut left = bytes;
+    // SAFETY: each part lies within `bytes`.
+    unsafe {
+        while left > 2 * BLOCK {
+            left -= BLOCK;
+            ptr::copy_nonoverlapping(from.add(left), to.add(left), BLOCK);
+        }
+        ptr::copy_nonoverlapping(from, to, left);
+    }
+}
 
 /// Copies `bytes` bytes that the stack had at its lowest end, where the switch has just pushed its registers.
 ///

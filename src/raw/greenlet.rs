@@ -10,6 +10,11 @@ const LEAN_SAVES: u8 = 16;
 /// Buffers are multiples of this many bytes; below it nothing is worth shrinking.
 const GRAIN: usize = 16;
 
+/// In a buffer of at least this size the bytes lie in their cache lines as they do on the stack: a copy is then a
+/// quarter faster on Zen 4.
+const LARGE: usize = 4096;
+const LINE: usize = 64;
+
 /// One flow of control, as the engine sees it.
 ///
 /// The host embeds it in an object of its own. It stays where it is from its start until it has finished or was released.
@@ -42,6 +47,8 @@ pub struct Greenlet {
     lean: u8,
     /// The buffer is the host's: never resized, never freed.
     lent: bool,
+    /// How far into its block the buffer begins: less than a cache line, and 0 unless it is large.
+    shift: u8,
 }
 
 impl Greenlet {
@@ -57,7 +64,18 @@ impl Greenlet {
             next: ptr::null_mut(),
             lean: 0,
             lent: false,
+            shift: 0,
         }
+    }
+
+    /// The size of the block that holds a buffer of `capacity` bytes wherever it begins.
+    const fn block_size(capacity: usize) -> usize {
+        if capacity < LARGE { capacity } else { capacity + LINE - copy::ALIGN }
+    }
+
+    /// The block that the buffer is in.
+    fn block(&self) -> *mut u8 {
+        self.buffer.wrapping_sub(self.shift as usize)
     }
 
     /// Makes `size` bytes at `buffer` the slice buffer, for hosts without an allocator. A slice
@@ -196,13 +214,18 @@ impl Greenlet {
             rounded(need)
         };
         self.lean = 0;
-        let Some(size) = size else { return false };
-        // SAFETY: `buffer` and `capacity` are what `resize` last gave, or null and 0.
-        let block = unsafe { (memory.resize)(memory.ctx, self.buffer, self.capacity, size) };
+        let Some(size) = size.filter(|&size| size <= isize::MAX as usize) else { return false };
+        let (old, new) = (Self::block_size(self.capacity), Self::block_size(size));
+        // SAFETY: the block and its size are what `resize` last gave, or null and 0.
+        let block = unsafe { (memory.resize)(memory.ctx, self.block(), old, new) };
         if block.is_null() {
             return fits; // could not shrink: no harm
         }
-        self.buffer = block;
+        if self.saved == 0 {
+            self.shift = 0;
+        }
+        // What is saved stays where it was in the block: then the buffer has only grown.
+        self.buffer = block.wrapping_add(self.shift as usize);
         self.capacity = size;
         true
     }
@@ -215,6 +238,11 @@ impl Greenlet {
     pub(super) unsafe fn save_up_to(&mut self, end: usize) {
         let from = self.start + self.saved;
         if from < end {
+            if self.saved == 0 && self.capacity >= LARGE && !self.lent {
+                let block = self.block();
+                self.shift = (from.wrapping_sub(block.addr()) % LINE) as u8;
+                self.buffer = block.wrapping_add(self.shift as usize);
+            }
             // SAFETY: `reserve` made the buffer large enough; stack and buffer do not overlap.
             unsafe {
                 ptr::copy_nonoverlapping(
@@ -255,11 +283,7 @@ impl Greenlet {
     pub(super) unsafe fn restore(&mut self) {
         // SAFETY: as there.
         unsafe {
-            ptr::copy_nonoverlapping(
-                self.buffer,
-                ptr::with_exposed_provenance_mut(self.start),
-                self.saved,
-            );
+            copy::downwards(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
         }
         self.saved = 0;
     }
@@ -268,7 +292,9 @@ impl Greenlet {
     pub(super) fn reset(&mut self, memory: &Memory) {
         if self.capacity != 0 && !self.lent {
             // SAFETY: the block came from this `memory` with this size, and is forgotten here.
-            unsafe { (memory.resize)(memory.ctx, self.buffer, self.capacity, 0) };
+            unsafe {
+                (memory.resize)(memory.ctx, self.block(), Self::block_size(self.capacity), 0)
+            };
         }
         *self = if self.lent {
             Greenlet { buffer: self.buffer, capacity: self.capacity, lent: true, ..Self::new() }
