@@ -75,6 +75,8 @@ pub fn outcome(target: &'static Target, cases: u32) -> Outcome {
                 .arg(target.triple)
                 .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
                 .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
+                // Half the time of the build, which is most of the row's.
+                .env("CARGO_PROFILE_RELEASE_LTO", "off")
                 .env("PROPTEST_CASES", cases.to_string())
                 .limit(Duration::from_secs(2400))
                 .done();

@@ -73,7 +73,11 @@ pub fn unpack(name: &str) -> Result<(), String> {
 }
 
 fn unpack_into(folder: &Folder, work: &Path) -> Result<(), String> {
-    println!("unpacking {} of {}", folder.packages.join(" "), folder.suites.join(", "));
+    crate::run::say(&format!(
+        "unpacking {} of {}",
+        folder.packages.join(" "),
+        folder.suites.join(", ")
+    ));
     let failed = |error: std::io::Error| format!("{}: {error}", work.display());
     let files = work.join("files");
     for part in ["lists/partial", "cache/archives/partial", "files"] {

@@ -2,10 +2,12 @@
 //! their time is up. It must never know what the programs are for; `tests_in` reads the one kind of
 //! line that all of cargo's test runs have in common.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,47 @@ pub fn root() -> PathBuf {
     let asked = asked.filter(|directory| directory.ends_with("xtask"));
     let xtask = asked.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     xtask.parent().expect("xtask lies in the root").to_path_buf()
+}
+
+thread_local! {
+    /// Where what this thread's programs print is shown; `None`: on the terminal, as it comes.
+    static SHOWN: RefCell<Option<Arc<Mutex<Vec<u8>>>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f`, and shows in one piece at its end what it says and what its programs print: for things that run side by
+/// side, whose lines would be mixed otherwise.
+pub fn in_one_piece<T>(f: impl FnOnce() -> T) -> T {
+    let all = Arc::new(Mutex::new(Vec::new()));
+    SHOWN.set(Some(all.clone()));
+    let result = f();
+    SHOWN.set(None);
+    let all = std::mem::take(&mut *all.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    let _ = std::io::stdout().lock().write_all(&all);
+    result
+}
+
+/// A line for whoever watches.
+pub fn say(line: &str) {
+    let mut to = shown(std::io::stdout());
+    let _ = to.write_all(format!("{line}\n").as_bytes());
+    let _ = to.flush();
+}
+
+/// Where to show something of this thread's: in its one piece, or else there.
+fn shown<W: Write + Send + 'static>(terminal: W) -> Box<dyn Write + Send> {
+    struct Piece(Arc<Mutex<Vec<u8>>>);
+    impl Write for Piece {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    match SHOWN.with_borrow(Clone::clone) {
+        Some(piece) => Box::new(Piece(piece)),
+        None => Box::new(terminal),
+    }
 }
 
 /// A program about to be run, in the repository's root unless told otherwise.
@@ -120,7 +163,7 @@ impl Run {
     /// Runs it to its end.
     pub fn done(mut self) -> Done {
         if !self.quiet {
-            println!("\n$ {}", self.shown);
+            say(&format!("\n$ {}", self.shown));
         }
         let begin = Instant::now();
         let failed = |error: std::io::Error| Done {
@@ -135,14 +178,15 @@ impl Run {
             Ok(child) => child,
             Err(error) => {
                 let done = failed(error);
-                eprintln!("{}", done.stderr);
+                say(&done.stderr);
                 return done;
             }
         };
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let quiet = self.quiet;
-        let out = thread::spawn(move || copy(out, (!quiet).then(std::io::stdout)));
-        let err = thread::spawn(move || copy(err, (!quiet).then(std::io::stderr)));
+        let (to_out, to_err) = (shown(std::io::stdout()), shown(std::io::stderr()));
+        let out = thread::spawn(move || copy(out, (!quiet).then_some(to_out)));
+        let err = thread::spawn(move || copy(err, (!quiet).then_some(to_err)));
 
         let mut timed_out = false;
         let mut nap = Duration::from_millis(1);
@@ -151,7 +195,7 @@ impl Run {
                 Ok(Some(status)) => break status.code(),
                 Ok(None) if !timed_out && begin.elapsed() > self.limit => {
                     timed_out = true;
-                    println!("xtask: {} s are up, ending it", self.limit.as_secs());
+                    say(&format!("xtask: {} s are up, ending it", self.limit.as_secs()));
                     end_with_children(child.id());
                     let _ = child.kill();
                 }
@@ -319,6 +363,19 @@ mod tests {
         let done = run.limit(Duration::from_millis(100)).done();
         assert!(done.timed_out && !done.ok() && done.stdout.is_empty());
         assert!(done.seconds < 30.0);
+    }
+
+    #[test]
+    fn in_one_piece_is_for_its_own_thread_only() {
+        in_one_piece(|| {
+            Run::new("echo").arg("kept").done();
+            let other = thread::spawn(|| SHOWN.with_borrow(Option::is_none));
+            assert!(other.join().unwrap());
+            let all = SHOWN.with_borrow(|shown| shown.clone().unwrap());
+            assert_eq!(String::from_utf8_lossy(&all.lock().unwrap()), "\n$ echo kept\nkept\n");
+            all.lock().unwrap().clear();
+        });
+        assert!(SHOWN.with_borrow(Option::is_none));
     }
 
     #[test]

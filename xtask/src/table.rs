@@ -1,6 +1,7 @@
 //! Results: one row for each thing that was tried, one table at the end, one closing line. It must
 //! never know what a row stands for.
 
+use crate::run::say;
 use std::time::Instant;
 
 /// How a row ended.
@@ -29,16 +30,26 @@ pub struct Table {
 impl Table {
     /// Runs one row, between two lines that can be searched for in a long log.
     pub fn row(&mut self, what: &str, run: impl FnOnce() -> Outcome) {
-        println!("\n=== {what}");
+        say(&format!("\n=== {what}"));
         let begin = Instant::now();
         let outcome = run();
         let seconds = begin.elapsed().as_secs_f64();
         match &outcome {
-            Outcome::Ok(tests) => println!("--- {what}: ok ({tests}) in {seconds:.1} s"),
-            Outcome::Failed(why) => println!("--- {what}: FAILED: {why}"),
-            Outcome::Skipped(why) => println!("--- {what}: skipped: {why}"),
+            Outcome::Ok(tests) => say(&format!("--- {what}: ok ({tests}) in {seconds:.1} s")),
+            Outcome::Failed(why) => say(&format!("--- {what}: FAILED: {why}")),
+            Outcome::Skipped(why) => say(&format!("--- {what}: skipped: {why}")),
         }
         self.rows.push(Row { what: what.into(), outcome, seconds });
+    }
+
+    /// Has nothing been tried?
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Adds another table's rows.
+    pub fn append(&mut self, mut other: Table) {
+        self.rows.append(&mut other.rows);
     }
 
     /// Prints the table and the closing line. True if something passed and nothing failed.

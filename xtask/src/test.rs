@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::cross::{self, test_run};
-use crate::run::{Run, root};
+use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
 use crate::{apt, cfi, python, vendoring};
@@ -28,32 +28,55 @@ pub fn command(args: Args) -> Result<bool, String> {
     args.no_words()?;
     let quick = args.flag("--quick");
     let only = args.option("--only").unwrap_or("");
-    let rows: Vec<Row> = rows(quick, args.flag("--install"))
-        .into_iter()
-        .filter(|row| row.name.contains(only) && (row.quick || !quick))
-        .collect();
-    if rows.is_empty() {
-        return Err(format!("no row's name has `{only}` in it"));
-    }
-    let mut install = Ok(());
-    if args.flag("--install") {
-        let packages: Vec<_> = rows.iter().flat_map(|row| row.packages.clone()).collect();
-        install = apt::install(&packages);
-    }
+    let install = args.flag("--install");
+    let wanted = |lane: &Lane| {
+        let mut rows = lane(quick, install);
+        rows.retain(|row| row.name.contains(only) && (row.quick || !quick));
+        rows
+    };
+    let all: Vec<Vec<Row>> = LANES.iter().map(wanted).collect();
+    let side_by_side = all.iter().filter(|rows| !rows.is_empty()).count() > 1;
+    let packages: Vec<_> = all.into_iter().flatten().flat_map(|row| row.packages).collect();
+    let installed = if install { apt::install(&packages) } else { Ok(()) };
+
     let mut table = Table::default();
-    for row in rows {
-        table.row(&row.name, || match (apt::lacks(&row.packages), &install) {
-            // Who asked for it to be fetched is not told that all is well without it.
-            (Some(_), Err(why)) => Outcome::Failed(why.clone()),
-            (Some(why), Ok(())) => Outcome::Skipped(why),
-            (None, _) => (row.run)(),
-        });
+    let lanes = std::thread::scope(|scope| {
+        let run = |lane| {
+            let mut table = Table::default();
+            for row in wanted(lane) {
+                let mut one = || table.row(&row.name, || outcome(&row, &installed));
+                if side_by_side { in_one_piece(one) } else { one() }
+            }
+            table
+        };
+        let lanes: Vec<_> = LANES.iter().map(|lane| scope.spawn(move || run(lane))).collect();
+        lanes.into_iter().map(|lane| lane.join().expect("no row panics")).collect::<Vec<_>>()
+    });
+    lanes.into_iter().for_each(|lane| table.append(lane));
+    if table.is_empty() {
+        return Err(format!("no row's name has `{only}` in it"));
     }
     Ok(table.finish())
 }
 
-/// Every row, in the order in which they run. `install`: what is missing may be fetched.
-fn rows(quick: bool, install: bool) -> Vec<Row> {
+/// Makes rows, in the order in which they run. Its arguments: quick ones only; what is missing may be fetched.
+type Lane = fn(bool, bool) -> Vec<Row>;
+
+/// Lanes run side by side: the second one's programs are single-threaded and wait a lot. The rows of one lane share
+/// folders, and run one after the other.
+const LANES: [Lane; 2] = [|quick, _| rows(quick), |_, install| python::rows(install)];
+
+fn outcome(row: &Row, installed: &Result<(), String>) -> Outcome {
+    match (apt::lacks(&row.packages), installed) {
+        // Who asked for it to be fetched is not told that all is well without it.
+        (Some(_), Err(why)) => Outcome::Failed(why.clone()),
+        (Some(why), Ok(())) => Outcome::Skipped(why),
+        (None, _) => (row.run)(),
+    }
+}
+
+/// Every row of the first lane.
+fn rows(quick: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |name: &str, quick: bool, run: Box<dyn Fn() -> Outcome>| {
         rows.push(Row { name: name.into(), packages: Vec::new(), quick, run });
@@ -104,7 +127,6 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
             run: Box::new(move || cross::outcome(target, target.cases)),
         });
     }
-    rows.extend(python::rows(install));
     rows
 }
 
@@ -143,7 +165,8 @@ mod tests {
 
     #[test]
     fn names_of_rows_are_unique() {
-        let names: Vec<String> = rows(false, false).into_iter().map(|row| row.name).collect();
+        let names: Vec<String> =
+            LANES.iter().flat_map(|lane| lane(false, false)).map(|row| row.name).collect();
         let mut unique = names.clone();
         unique.sort();
         unique.dedup();

@@ -202,7 +202,7 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
         return Ok(sysroot);
     }
 
-    println!("building the library for {}", target.name);
+    crate::run::say(&format!("building the library for {}", target.name));
     let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
     let work = sysroots.join(format!("building-{}-{}", target.name, std::process::id()));
     let source = work.join("crate");
