@@ -119,6 +119,20 @@ impl Thread {
         }
     }
 
+    /// Undoes [`Thread::attach`]: the running greenlet's slice buffer is freed, and its record is as new.
+    ///
+    /// # Safety
+    ///
+    /// `this` is attached, main runs, and no other greenlet of this thread is active.
+    pub unsafe fn detach(this: *mut Thread) {
+        // SAFETY: the running one is valid, and nothing of it is saved.
+        unsafe {
+            (*(*this).current).reset(&(*this).memory);
+            (*this).native.head = ptr::null_mut();
+            (*this).current = ptr::null_mut();
+        }
+    }
+
     /// The greenlet that runs.
     ///
     /// # Safety
@@ -180,11 +194,32 @@ impl Thread {
         unsafe {
             Self::prepare_start(this, target, stack, body, word)?;
             let done = arch::jump(save::<Start>, begin, this.cast());
-            Self::arrived(this, done).inspect_err(|_| {
-                if done.is_null() {
-                    (*target).stack = ptr::null_mut()
-                }
-            })
+            Self::arrived_from_start(this, target, done)
+        }
+    }
+
+    /// The same as [`Thread::start`], by a call of the arch file's function, which keeps the control words (rounding
+    /// mode, exception masks) of the running one as the ABI says: for hosts whose code is not all Rust.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Thread::start`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`].
+    pub unsafe fn start_called(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        stack: *mut Stack,
+        body: Body,
+        word: *mut c_void,
+    ) -> Result<*mut c_void, Error> {
+        // SAFETY: the caller's promise; `prepare_start` has checked the rest.
+        unsafe {
+            Self::prepare_start(this, target, stack, body, word)?;
+            let done = arch::call(save::<Start>, begin, this.cast());
+            Self::arrived_from_start(this, target, done)
         }
     }
 
@@ -460,6 +495,22 @@ impl Thread {
             (*this).target = target;
             (*this).body = Some(body);
             Ok(())
+        }
+    }
+
+    /// After the assembly, in the one that has started `target`. If `save` said no, the target has not begun.
+    #[inline(always)]
+    unsafe fn arrived_from_start(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        done: *mut c_void,
+    ) -> Result<*mut c_void, Error> {
+        // SAFETY: `this` is valid; a target that was refused is, since nothing else has run.
+        unsafe {
+            if done.is_null() {
+                (*target).stack = ptr::null_mut();
+            }
+            Self::arrived(this, done)
         }
     }
 

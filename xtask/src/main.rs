@@ -32,6 +32,7 @@ cargo xtask COMMAND
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
   mutate [TARGET] [--install]                   which single mistakes in an arch file no test notices
+  install-c PREFIX [--target TARGET]            libgreenlet: static and shared library, header, pkg-config file
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         "mutate" => Args::parse(rest, &["--install"], &[]).and_then(mutate::command),
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
+        "install-c" => Args::parse(rest, &[], &["--target"]).and_then(vendoring::install::command),
         "readme" => Args::parse(rest, &["--check"], &[]).and_then(readme::command),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -6,7 +6,7 @@
 // No exception crosses a switch: each flow's body catches all. What C++ keeps per *thread*, and so has to be kept per flow, is
 // the exceptions that are being handled right now: `__cxa_get_globals`, in every C++ runtime with the Itanium ABI.
 
-#include "check.h"
+#include "../check.h"
 #include "slices.h"
 
 #include <cstring>

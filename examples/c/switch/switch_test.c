@@ -4,7 +4,7 @@
 
    Each test is a function below; the last line says how many switches were made.                                          */
 
-#include "check.h"
+#include "../check.h"
 #include "slices.h"
 
 #include <fenv.h>

@@ -1,7 +1,10 @@
-//! The rows of `cargo xtask test` that take the project as an author of an interpreter would: the switch alone (`alone`).
+//! The rows of `cargo xtask test` that take the project as an author of an interpreter would: the switch alone (`alone`), the C
+//! library (`capi`, which `install` installs).
 //! It must never know how a table is printed, nor hold a list of targets of its own.
 
 mod alone;
+mod capi;
+pub mod install;
 
 use crate::run::{Done, Run, root};
 use crate::table::Outcome;
@@ -12,7 +15,7 @@ use std::time::Duration;
 
 /// Every row.
 pub fn rows() -> Vec<Row> {
-    alone::rows()
+    [alone::rows(), capi::rows()].into_iter().flatten().collect()
 }
 
 /// Warnings are errors in the project's own C.

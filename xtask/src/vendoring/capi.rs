@@ -1,0 +1,111 @@
+//! libgreenlet, installed and used as any C library is: the tests of `capi/tests` and the interfaces of `examples/c` on top of it.
+
+use super::install::install;
+use super::{CFLAGS, all_right, compiler, must, outcome, program, runs_here, scratch, target};
+use crate::run::{Run, root};
+use crate::targets::Target;
+use crate::test::Row;
+use crate::{cross, targets};
+use std::path::{Path, PathBuf};
+
+/// Where it is tried beside this machine, under emulators: a word of 64 bits in each byte order.
+const EMULATED: &[&str] = &["aarch64-unknown-linux-gnu", "s390x-unknown-linux-gnu"];
+
+/// What a tool wants: flags for the compiler, and the words before the program.
+const TOOLS: &[(&str, &str, &str)] = &[
+    ("valgrind", "-O1 -g -DTOOL_VALGRIND", "valgrind --quiet --leak-check=full --error-exitcode=9"),
+    // Not the stack's own red zones: their shadow does not move with the slices (docs/vendoring.md).
+    (
+        "sanitizers",
+        "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all --param asan-stack=0",
+        "",
+    ),
+];
+
+/// The programs: name, sources, and whether they are run by the tools as well.
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("api", &["capi/tests/api.c"]),
+    ("stacklet", &["examples/c/stacklet/stacklet.c", "examples/c/stacklet/test.c"]),
+    ("stackman", &["examples/c/stackman/stackman.c", "examples/c/stackman/test.c", "arch/any.S"]),
+];
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let host = targets::TARGETS.iter().find(|target| target.is_host());
+    if let Some(host) = host {
+        rows.push(Row {
+            name: "vendoring: C library".into(),
+            packages: vec!["valgrind", "pkg-config", "libasan8", "libubsan1"],
+            quick: false,
+            run: Box::new(move || outcome(natively(host))),
+        });
+    }
+    for target in EMULATED.iter().map(|name| target(name)).filter(|target| runs_here(target)) {
+        rows.push(Row {
+            name: format!("vendoring: C library, {}", target.name),
+            packages: cross::packages(target),
+            quick: false,
+            run: Box::new(move || outcome(emulated(target))),
+        });
+    }
+    rows
+}
+
+fn natively(host: &'static Target) -> Result<usize, String> {
+    let directory = scratch("c-library")?;
+    let prefix = directory.join("prefix");
+    install(&prefix, None)?;
+    let pkgconfig = prefix.join("lib/pkgconfig");
+    let flags = Run::new("pkg-config").words("--cflags --libs libgreenlet");
+    let flags = flags.env("PKG_CONFIG_PATH", &pkgconfig).output().ok_or("pkg-config failed")?;
+    let (shared, fixed) = (flags.trim().to_string(), link(&prefix, "libgreenlet.a"));
+    let mut tests = 0;
+    for (name, sources) in PROGRAMS {
+        for (how, flags) in [("shared", &shared), ("static", &fixed)] {
+            let built = compile(host, &directory.join(how), name, sources, "-O2", flags)?;
+            tests += all_right(program(host, &built).env("LD_LIBRARY_PATH", prefix.join("lib")))?;
+        }
+        for (tool, level, before) in TOOLS {
+            let built = compile(host, &directory.join(tool), name, sources, level, &fixed)?;
+            let mut words = before.split_whitespace();
+            tests += all_right(match words.next() {
+                Some(first) => Run::new(first).args(words).arg(&built).arg("short"),
+                None => Run::new(&built).arg("short"),
+            })?;
+        }
+    }
+    Ok(tests)
+}
+
+fn emulated(target: &'static Target) -> Result<usize, String> {
+    let directory = scratch(&format!("c-library-{}", target.name))?;
+    let prefix = directory.join("prefix");
+    install(&prefix, Some(target))?;
+    let mut tests = 0;
+    for (name, sources) in PROGRAMS {
+        let flags = link(&prefix, "libgreenlet.a");
+        let built = compile(target, &directory, name, sources, "-O2", &flags)?;
+        tests += all_right(program(target, &built))?;
+    }
+    Ok(tests)
+}
+
+fn link(prefix: &Path, library: &str) -> String {
+    format!("-I{0}/include {0}/lib/{library}", prefix.display())
+}
+
+fn compile(
+    target: &Target,
+    directory: &Path,
+    name: &str,
+    sources: &[&str],
+    level: &str,
+    flags: &str,
+) -> Result<PathBuf, String> {
+    std::fs::create_dir_all(directory).map_err(|error| error.to_string())?;
+    let built = directory.join(name);
+    let cc = compiler(target, false).words(CFLAGS).words("-D_GNU_SOURCE -Iexamples/c -Iarch");
+    let cc = cc.words(level).args(sources.iter().map(|source| root().join(source)));
+    must(cc.words(flags).words("-lm -pthread -o").arg(&built))?;
+    Ok(built)
+}
