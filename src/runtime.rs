@@ -113,7 +113,7 @@ impl Runtime {
         unsafe {
             if (*stack).bounds().1 == 0 {
                 let mapping = Mapping::new(self.stack_size.get())?;
-                (*stack).attach(self.thread.get(), mapping.bottom(), mapping.len());
+                mapping.attach(stack, self.thread.get());
                 self.mapping.set(Some(mapping));
             }
         }

@@ -1,6 +1,8 @@
-//! Memory for a separate stack: a mapping with a page below it that cannot be touched.
+//! Memory for a separate stack: a mapping with a page below it that cannot be touched. On Windows it is what Windows' own
+//! stacks are, committed as it is needed.
 
 use crate::error::OutOfMemory;
+use crate::raw;
 use core::ptr;
 
 /// The size of a stack unless [`set_stack_size`](crate::set_stack_size) says otherwise. Only what is
@@ -18,26 +20,31 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps `size` bytes, rounded up to whole pages, and a guard page below them.
+    /// Maps `size` bytes, rounded up to whole pages, and what guards them below.
     pub(crate) fn new(size: usize) -> Result<Mapping, OutOfMemory> {
-        let guard = sys::page_size();
+        let guard = sys::guard_size();
         let size = size
             .max(MIN_SIZE)
-            .checked_next_multiple_of(guard)
+            .checked_next_multiple_of(sys::page_size())
             .and_then(|size| size.checked_add(guard))
             .ok_or(OutOfMemory)?;
         let base = sys::map(size, guard).ok_or(OutOfMemory)?;
         Ok(Mapping { base, size, guard })
     }
 
-    /// The lowest address that may be used.
-    pub(crate) fn bottom(&self) -> *mut u8 {
-        self.base.wrapping_add(self.guard)
-    }
-
-    /// How many bytes may be used.
-    pub(crate) fn len(&self) -> usize {
-        self.size - self.guard
+    /// Makes it the memory of `stack`, one of `thread`'s.
+    ///
+    /// # Safety
+    ///
+    /// As for [`raw::Stack::attach`], for as long as the mapping is there.
+    pub(crate) unsafe fn attach(&self, stack: *mut raw::Stack, thread: *mut raw::Thread) {
+        // SAFETY: the caller's promise; what lies above the guard may be used.
+        unsafe {
+            let bottom = self.base.wrapping_add(self.guard);
+            (*stack).attach(thread, bottom, self.size - self.guard);
+            #[cfg(windows)]
+            (*stack).grows_on_demand(self.base, sys::committed(self.base, self.size));
+        }
     }
 }
 
@@ -97,6 +104,10 @@ mod sys {
         usize::try_from(size).ok().filter(|n| n.is_power_of_two()).unwrap_or(1 << 16)
     }
 
+    pub(super) fn guard_size() -> usize {
+        page_size()
+    }
+
     pub(super) fn map(size: usize, guard: usize) -> Option<*mut u8> {
         // SAFETY: a new private mapping, anywhere; it aliases nothing.
         unsafe {
@@ -119,6 +130,16 @@ mod sys {
     }
 }
 
+/// ```text
+///   base + size ─┐
+///                │  committed: TOP bytes at first
+///                │  guard pages: touching one makes Windows commit it, and the page below it a guard page
+///                │  reserved
+///   + guard     ─┤  (the size that was asked for ends here)
+///                │  room for the last guard pages, where the handler of an overflow runs
+///                │  one page that is never committed
+///   base        ─┘
+/// ```
 #[cfg(windows)]
 mod sys {
     use super::ptr;
@@ -127,28 +148,53 @@ mod sys {
     #[link(name = "kernel32")]
     unsafe extern "system" {
         fn VirtualAlloc(a: *mut c_void, n: usize, kind: u32, protect: u32) -> *mut c_void;
-        fn VirtualProtect(a: *mut c_void, n: usize, protect: u32, old: *mut u32) -> i32;
         fn VirtualFree(a: *mut c_void, n: usize, kind: u32) -> i32;
+        fn SetThreadStackGuarantee(bytes: *mut u32) -> i32;
     }
 
-    const MEM_COMMIT_RESERVE: u32 = 0x1000 | 0x2000;
+    const MEM_COMMIT: u32 = 0x1000;
+    const MEM_RESERVE: u32 = 0x2000;
     const MEM_RELEASE: u32 = 0x8000;
-    const PAGE_NOACCESS: u32 = 0x01;
     const PAGE_READWRITE: u32 = 0x04;
+    const PAGE_GUARD: u32 = 0x100;
+
+    /// How much is committed at first.
+    const TOP: usize = 32 << 10;
 
     pub(super) fn page_size() -> usize {
         4096 // on every architecture that Windows runs on today
     }
 
+    /// How many bytes of guard pages go before the stack as it grows: two pages (on 32 bits one would do), and what this
+    /// thread has asked to be left to whoever handles an overflow.
+    fn moving_guard() -> usize {
+        let mut guarantee = 0;
+        // SAFETY: of 0 it makes the present value, and changes nothing.
+        unsafe { SetThreadStackGuarantee(&mut guarantee) };
+        (guarantee as usize).next_multiple_of(page_size()) + 2 * page_size()
+    }
+
+    pub(super) fn guard_size() -> usize {
+        moving_guard() + page_size()
+    }
+
+    pub(super) fn committed(base: *mut u8, size: usize) -> *mut u8 {
+        base.wrapping_add(size - TOP)
+    }
+
     pub(super) fn map(size: usize, guard: usize) -> Option<*mut u8> {
+        let moving = guard - page_size();
         // SAFETY: new memory, anywhere; it aliases nothing.
         unsafe {
-            let base = VirtualAlloc(ptr::null_mut(), size, MEM_COMMIT_RESERVE, PAGE_READWRITE);
+            let base = VirtualAlloc(ptr::null_mut(), size, MEM_RESERVE, PAGE_READWRITE);
             if base.is_null() {
                 return None;
             }
-            let mut old = 0;
-            if VirtualProtect(base, guard, PAGE_NOACCESS, &mut old) == 0 {
+            let limit = base.wrapping_byte_add(size - TOP);
+            let guards = limit.wrapping_byte_sub(moving);
+            if VirtualAlloc(limit, TOP, MEM_COMMIT, PAGE_READWRITE).is_null()
+                || VirtualAlloc(guards, moving, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD).is_null()
+            {
                 VirtualFree(base, 0, MEM_RELEASE);
                 return None;
             }

@@ -36,6 +36,7 @@
 //! ```
 
 mod arch;
+mod bounds;
 mod copy;
 mod greenlet;
 mod memory;

@@ -1,5 +1,7 @@
 //! A machine stack that greenlets share: which of them still have bytes on it.
 
+#[cfg(windows)]
+use super::bounds::Bounds;
 use super::{Greenlet, Thread};
 use core::ptr;
 
@@ -23,12 +25,22 @@ pub struct Stack {
     pub(super) head: *mut Greenlet,
     pub(super) top: usize,
     pub(super) bottom: usize,
+    /// What the thread block is to say while this stack runs. Of the native one: what it said when it was left.
+    #[cfg(windows)]
+    pub(super) bounds: Bounds,
 }
 
 impl Stack {
     /// A stack that belongs to nobody yet; see [`Stack::attach`].
     pub const fn new() -> Stack {
-        Stack { thread: ptr::null_mut(), head: ptr::null_mut(), top: 0, bottom: 0 }
+        Stack {
+            thread: ptr::null_mut(),
+            head: ptr::null_mut(),
+            top: 0,
+            bottom: 0,
+            #[cfg(windows)]
+            bounds: Bounds::new(0, 0, 0),
+        }
     }
 
     /// Gives the stack its memory, from `bottom` up to `bottom + size`, and makes it one of `thread`'s.
@@ -47,6 +59,24 @@ impl Stack {
         self.head = ptr::null_mut();
         self.bottom = bottom.expose_provenance();
         self.top = (self.bottom + size) & !(super::STACK_ALIGN - 1);
+        #[cfg(windows)]
+        {
+            self.bounds = Bounds::new(self.top, self.bottom, self.bottom);
+        }
+    }
+
+    /// Says that the stack's memory is committed by the system as it is needed, as that of Windows' own stacks: so
+    /// far down to `limit`, with guard pages below it, in what `VirtualAlloc` has reserved at `allocation`.
+    /// Called after [`Stack::attach`]; without it all of the memory has to be committed.
+    ///
+    /// # Safety
+    ///
+    /// It is so. `allocation` is at or below the bottom, `limit` at or above it, and there are as many guard pages as the
+    /// thread's guarantee (`SetThreadStackGuarantee`) asks for.
+    #[cfg(windows)]
+    pub unsafe fn grows_on_demand(&mut self, allocation: *mut u8, limit: *mut u8) {
+        self.bounds.allocation = allocation.expose_provenance();
+        self.bounds.limit = limit.expose_provenance();
     }
 
     /// Whether any greenlet has bytes in place on this stack, running or suspended.

@@ -3,7 +3,7 @@
 //! Everything with a branch that a switch does is here; the assembly only saves registers and moves
 //! the stack pointer. Nothing here may touch thread-local storage or unwind.
 
-use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch};
+use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch, bounds};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use core::{fmt, hint, ptr};
@@ -532,7 +532,9 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
     // SAFETY: the operation that called the assembly has checked the greenlets, and all that are linked are valid.
     unsafe {
         (*(*this).current).start = start;
+        let left = (*(*this).current).stack;
         if !T::FINISH && !T::START && hand_over(this, start) {
+            bounds::follow(left, (*(*this).current).stack);
             return ptr::with_exposed_provenance_mut((*(*this).current).start);
         }
         save_slowly::<T>(this, start)
@@ -546,7 +548,8 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
     // SAFETY: as in `save`.
     unsafe {
         let (current, target) = ((*this).current, (*this).target);
-        let same = (*current).stack == (*target).stack;
+        let left = (*current).stack;
+        let same = left == (*target).stack;
         if T::START {
             (*target).stop = match (same, T::FINISH) {
                 (false, _) => match (*(*target).stack).top {
@@ -573,6 +576,7 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
             (*current).reset(&(*this).memory);
         }
         (*this).current = target;
+        bounds::follow(left, (*target).stack);
         ptr::with_exposed_provenance_mut(if T::START { (*target).stop } else { (*target).start })
     }
 }

@@ -24,6 +24,7 @@ pub fn command(args: Args) -> Result<bool, String> {
     if args.flag("--install") {
         let packages: Vec<_> = chosen.iter().flat_map(|target| packages(target)).collect();
         apt::install(&packages)?;
+        chosen.iter().map(|target| set_up(target)).fold(Ok(()), Result::and)?;
     }
     for target in chosen {
         table.row(&format!("cross {}", target.name), || outcome(target, target.cases));
@@ -43,8 +44,29 @@ pub fn packages(target: &Target) -> Vec<&'static str> {
     compiler.iter().chain(target.packages).copied().collect()
 }
 
-fn lacks(target: &Target) -> Option<String> {
-    skips_whatever_is_installed(target).or_else(|| apt::lacks(&packages(target)))
+/// Runs the row's own script that prepares what is not a package, if the row has one and its packages are there.
+pub fn set_up(target: &Target) -> Result<(), String> {
+    let Some(script) = target.setup.filter(|_| apt::lacks(&packages(target)).is_none()) else {
+        return Ok(());
+    };
+    let (script, arguments) = script.split_once(' ').unwrap_or((script, ""));
+    let done = Run::new(root().join("xtask/runners").join(script)).words(arguments).done();
+    if done.ok() { Ok(()) } else { Err(format!("{script}: {}", done.how())) }
+}
+
+/// What the row's script says that is missing.
+fn is_not_set_up(target: &Target) -> Option<String> {
+    let (script, arguments) = target.setup?.split_once(' ').or(Some((target.setup?, "")))?;
+    let run = Run::new(root().join("xtask/runners").join(script)).arg("--check").words(arguments);
+    let missing = run.output().unwrap_or_else(|| format!("{script} --check fails"));
+    Some(missing.trim().to_string()).filter(|missing| !missing.is_empty())
+}
+
+/// Why a row cannot run on this machine as it is.
+pub fn lacks(target: &Target) -> Option<String> {
+    skips_whatever_is_installed(target)
+        .or_else(|| apt::lacks(&packages(target)))
+        .or_else(|| is_not_set_up(target))
 }
 
 fn skips_whatever_is_installed(target: &Target) -> Option<String> {

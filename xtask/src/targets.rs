@@ -15,6 +15,9 @@ pub struct Target {
     pub how: How,
     /// Debian packages for linking and running. (The compiler's are `toolchain`'s business.)
     pub packages: &'static [&'static str],
+    /// A script in `xtask/runners/` that prepares what no package of this machine has, and its arguments. With
+    /// `--check` in front of them it prepares nothing, and its output says what is missing.
+    pub setup: Option<&'static str>,
     /// The linker, where it is not the host's.
     pub linker: Option<&'static str>,
     /// More flags for the compiler, for this row's own build of the library too.
@@ -60,6 +63,7 @@ const ROW: Target = Target {
     arch: "",
     how: How::Natively,
     packages: &[],
+    setup: None,
     linker: None,
     rustflags: "",
     env: &[],
@@ -84,6 +88,26 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("i386", "-L /usr/i686-linux-gnu"),
         packages: &["gcc-i686-linux-gnu", "libc6-dev-i386-cross", "qemu-user"],
         linker: Some("i686-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "x86_64-pc-windows-gnu",
+        triple: "x86_64-pc-windows-gnu",
+        arch: "x86_64_windows.S",
+        how: How::Script("wine", "64"),
+        packages: &["gcc-mingw-w64-x86-64", "wine64"],
+        setup: Some("wine-setup 64"),
+        linker: Some("x86_64-w64-mingw32-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "i686-pc-windows-gnu",
+        triple: "i686-pc-windows-gnu",
+        arch: "x86.S",
+        how: How::Script("wine", "32"),
+        packages: &["gcc-mingw-w64-i686", "wine64"],
+        setup: Some("wine-setup 32"),
+        linker: Some("i686-w64-mingw32-gcc"),
         ..ROW
     },
     Target {

@@ -124,7 +124,10 @@ fn rows(quick: bool) -> Vec<Row> {
             name: format!("cross {}", target.name),
             packages: cross::packages(target),
             quick: false,
-            run: Box::new(move || cross::outcome(target, target.cases)),
+            run: Box::new(move || match if install { cross::set_up(target) } else { Ok(()) } {
+                Ok(()) => cross::outcome(target, target.cases),
+                Err(why) => Outcome::Failed(why),
+            }),
         });
     }
     rows

@@ -236,6 +236,7 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
     let made = work.join("target").join(target.triple).join("release/deps");
     let lib = work.join("sysroot/lib/rustlib").join(target.triple).join("lib");
     copy_libraries(&made, &lib).map_err(|e| failed("copying the library", e))?;
+    start_and_end(compiler, target, &library, &lib)?;
     // Complete or not there at all: another run may be doing the same.
     let renamed = fs::rename(work.join("sysroot"), &sysroot);
     let _ = fs::remove_dir_all(&work);
@@ -252,6 +253,34 @@ fn copy_libraries(from: &Path, to: &Path) -> std::io::Result<()> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".rlib") && !name.starts_with("libnothing-") {
             fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the two objects that 32-bit Windows programs begin and end with: they hand their unwind information to the
+/// unwinder. They are part of Rust's library, but no crate of it, so that `-Zbuild-std` does not make them.
+fn start_and_end(
+    compiler: Compiler,
+    target: &Target,
+    library: &Path,
+    to: &Path,
+) -> Result<(), String> {
+    if target.triple != "i686-pc-windows-gnu" {
+        return Ok(());
+    }
+    for name in ["rsbegin", "rsend"] {
+        let done = compiler
+            .rustc()
+            .words("--crate-type lib --emit obj --target")
+            .arg(target.triple)
+            .arg(library.join("rtstartup").join(name).with_extension("rs"))
+            .arg("-o")
+            .arg(to.join(name).with_extension("o"))
+            .env("RUSTC_BOOTSTRAP", "1")
+            .done();
+        if !done.ok() {
+            return Err(format!("compiling {name}.rs: {}", done.how()));
         }
     }
     Ok(())

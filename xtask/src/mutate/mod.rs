@@ -38,8 +38,9 @@ pub fn command(args: Args) -> Result<bool, String> {
     if args.flag("--install") {
         let cfi = if cfi::can(target) { cfi::packages(target) } else { Vec::new() };
         apt::install(&[cross::packages(target), cfi].concat())?;
+        cross::set_up(target)?;
     }
-    if let Some(why) = apt::lacks(&cross::packages(target)) {
+    if let Some(why) = cross::lacks(target) {
         return Err(why);
     }
     if !matches!(target.how, How::Natively | How::Qemu(..) | How::Script(..)) {
