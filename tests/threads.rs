@@ -112,6 +112,10 @@ fn handles_in_a_thread_local_that_is_dropped_after_the_greenlets_ended_are_dropp
 
 /// What a handle can still be asked when its thread's greenlets have ended.
 #[test]
+#[cfg_attr(
+    all(windows, target_env = "gnu"),
+    ignore = "thread-local variables end in another order there: see below"
+)]
 fn a_handle_that_outlives_its_threads_greenlets_still_answers() {
     struct Asks(Option<(Greenlet, Greenlet<u8, u8>, Arc<AtomicUsize>)>);
     impl Drop for Asks {
@@ -144,6 +148,10 @@ fn a_handle_that_outlives_its_threads_greenlets_still_answers() {
 }
 
 #[test]
+#[cfg_attr(
+    all(windows, target_env = "gnu"),
+    ignore = "thread-local variables end in another order there, and are made anew when somebody asks: see below"
+)]
 fn asking_for_the_current_greenlet_after_they_have_ended_panics() {
     struct Asks(Cell<Option<Arc<AtomicUsize>>>);
     impl Drop for Asks {
@@ -167,6 +175,38 @@ fn asking_for_the_current_greenlet_after_they_have_ended_panics() {
     .join()
     .unwrap();
     assert_eq!(answers.load(SeqCst), 1);
+}
+
+/// With the GNU tools for Windows, the standard library gives each thread-local variable a key of the system's. Their destructors run
+/// in the order of the keys, whoever used his first, and a variable that is asked for after its end is made anew, and ended once more.
+#[test]
+#[cfg(all(windows, target_env = "gnu"))]
+fn greenlets_that_begin_after_the_threads_greenlets_have_ended_end_as_well() {
+    struct Begins(Cell<Option<Arc<AtomicUsize>>>);
+    impl Drop for Begins {
+        fn drop(&mut self) {
+            let Some(drops) = self.0.take() else { return };
+            assert!(AnyGreenlet::current().is_main());
+            two(&drops).into_iter().for_each(std::mem::forget);
+            assert_eq!(spawn(|n: u8| n + 1).switch(1), 2);
+            drops.fetch_add(10, SeqCst);
+        }
+    }
+    thread_local! {
+        static BEFORE: Begins = const { Begins(Cell::new(None)) };
+        static AFTER: Begins = const { Begins(Cell::new(None)) };
+    }
+    let drops = Arc::new(AtomicUsize::new(0));
+    let count = drops.clone();
+    thread::spawn(move || {
+        BEFORE.with(|begins| begins.0.set(Some(count.clone())));
+        two(&count).into_iter().for_each(std::mem::forget);
+        AFTER.with(|begins| begins.0.set(Some(count)));
+    })
+    .join()
+    .unwrap();
+    // Of each two one was suspended, and has been killed; the other, which never began, is leaked by the test.
+    assert_eq!(drops.load(SeqCst), 23);
 }
 
 #[test]
