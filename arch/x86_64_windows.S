@@ -7,7 +7,7 @@
                                wider ones)
    and the control bits of     MXCSR and the x87 control word (FPCSR).
    Written by a callee above its own frame: 32 bytes, the home space of its register arguments.
-   The thread block's stack bounds are not touched.
+   The thread block's stack bounds are not touched here: src/raw/bounds.rs sets them when another stack runs.
 
    What a suspended greenlet has at its stack start, lowest address first:
 
