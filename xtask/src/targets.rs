@@ -98,6 +98,7 @@ pub const TARGETS: &[Target] = &[
         packages: &["gcc-mingw-w64-x86-64", "wine64"],
         setup: Some("wine-setup 64"),
         linker: Some("x86_64-w64-mingw32-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -108,6 +109,7 @@ pub const TARGETS: &[Target] = &[
         packages: &["gcc-mingw-w64-i686", "wine64"],
         setup: Some("wine-setup 32"),
         linker: Some("i686-w64-mingw32-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
