@@ -64,7 +64,7 @@ type Lane = fn(bool, bool) -> Vec<Row>;
 
 /// Lanes run side by side: the second one's programs are single-threaded and wait a lot. The rows of one lane share
 /// folders, and run one after the other.
-const LANES: [Lane; 2] = [|quick, _| rows(quick), |_, install| python::rows(install)];
+const LANES: [Lane; 2] = [rows, |_, install| python::rows(install)];
 
 fn outcome(row: &Row, installed: &Result<(), String>) -> Outcome {
     match (apt::lacks(&row.packages), installed) {
@@ -76,7 +76,7 @@ fn outcome(row: &Row, installed: &Result<(), String>) -> Outcome {
 }
 
 /// Every row of the first lane.
-fn rows(quick: bool) -> Vec<Row> {
+fn rows(quick: bool, install: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |name: &str, quick: bool, run: Box<dyn Fn() -> Outcome>| {
         rows.push(Row { name: name.into(), packages: Vec::new(), quick, run });
