@@ -137,15 +137,25 @@ def test_frames_that_are_looked_at():
 
 def test_many_at_once_give_their_memory_back():
     main = getcurrent()
+    peaks = []
 
     def work(times):
+        before = resident()
         gs = [greenlet(main.switch) for _ in range(times)]
         for g in gs:
             g.switch()
+        peaks.append(resident() - before)
         gs.clear()
 
     work(20_000)
-    flat(work, 20_000, kept=4 * 1024 * 1024)
+    work(20_000)
+    blocks, before = sys.getallocatedblocks(), resident()
+    for _ in range(8):
+        work(20_000)
+    gc.collect()
+    assert sys.getallocatedblocks() - blocks < 200
+    # The allocator may keep some of it for the next time. What was lost each time would be eight times as much.
+    assert resident() - before < peaks[0]
 
 
 def test_reference_counts_of_what_crosses():
