@@ -213,20 +213,19 @@ def test_what_a_greenlet_held_is_free_after_its_end():
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="before 3.15 the collector cannot be shown suspended frames")
-def test_cycles_through_suspended_frames_are_collected():
+def test_cycles_through_local_variables_are_collected():
     class Thing:
         pass
 
-    def body(cell):
-        cell.g = getcurrent()
-        getcurrent().parent.switch()
+    def body():
+        mine = Thing()
+        seen.append(weakref.ref(mine))
+        mine.g = getcurrent()
+        main.switch()
 
-    seen = []
+    main, seen = getcurrent(), []
     for _ in range(20):
-        thing = Thing()
-        seen.append(weakref.ref(thing))
-        greenlet(body).switch(thing)
-        del thing
+        greenlet(body).switch()
     gc.collect()
     getcurrent()
     gc.collect()
