@@ -126,6 +126,12 @@ pub fn test_run(done: &Done) -> Outcome {
     if tests.passed == 0 {
         return Outcome::Failed("not one test ran".into());
     }
+    // Some emulators exit with 0 when they could not run the program at all.
+    let started = done.stderr.lines().filter(|line| line.starts_with("     Running ")).count();
+    let ended = tests.results_ok - tests.of_docs;
+    if ended < started {
+        return Outcome::Failed(format!("{started} programs started, {ended} printed a result"));
+    }
     Outcome::Ok(tests.passed)
 }
 
@@ -195,6 +201,11 @@ mod tests {
         let some = "test result: ok. 2 passed; 0 failed; 0 ignored";
         assert_eq!(test_run(&done(0, some)), Outcome::Ok(2));
         assert!(matches!(test_run(&done(101, some)), Outcome::Failed(_)));
+        let two = "     Running tests/a.rs\n     Running tests/b.rs\n";
+        let of_one = Done { stderr: two.into(), ..done(0, some) };
+        assert!(matches!(test_run(&of_one), Outcome::Failed(_)));
+        let of_two = Done { stderr: two.into(), ..done(0, &format!("{some}\n{some}")) };
+        assert_eq!(test_run(&of_two), Outcome::Ok(4));
     }
 
     #[test]

@@ -306,6 +306,8 @@ fn end_with_children(process: u32) {
 pub struct Tests {
     /// Lines that say `test result: ok`.
     pub results_ok: usize,
+    /// Those of them that are about documentation: one such run can have several.
+    pub of_docs: usize,
     /// Lines that say `test result: FAILED`.
     pub results_failed: usize,
     /// Tests that passed.
@@ -317,10 +319,15 @@ pub struct Tests {
 /// Reads them out of what a run printed.
 pub fn tests_in(output: &str) -> Tests {
     let mut tests = Tests::default();
+    let mut doc = false;
     for line in output.lines() {
+        doc |= line.starts_with("test ") && line.contains(" - ") && line.contains("(line ");
         if let Some(result) = line.strip_prefix("test result: ") {
             match result.split('.').next() {
-                Some("ok") => tests.results_ok += 1,
+                Some("ok") => {
+                    tests.results_ok += 1;
+                    tests.of_docs += usize::from(std::mem::take(&mut doc));
+                }
                 _ => tests.results_failed += 1,
             }
             let passed = result.split(';').next().unwrap_or_default();
@@ -344,9 +351,23 @@ mod tests {
         let output = "running 3 tests\ntest a::b ... ok\ntest c ... FAILED\ntest d ... ignored\n\n\
             test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured\n\
             test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured\n";
-        let expected =
-            Tests { results_ok: 1, results_failed: 1, passed: 13, failed: vec!["c".into()] };
+        let expected = Tests {
+            results_ok: 1,
+            of_docs: 0,
+            results_failed: 1,
+            passed: 13,
+            failed: vec!["c".into()],
+        };
         assert_eq!(tests_in(output), expected);
+    }
+
+    #[test]
+    fn results_about_documentation_are_told_apart() {
+        let result = "test result: ok. 1 passed; 0 failed\n";
+        let output =
+            format!("test a ... ok\n{result}test src/lib.rs - a (line 3) ... ok\n{result}{result}");
+        let tests = tests_in(&output);
+        assert_eq!((tests.results_ok, tests.of_docs), (3, 1));
     }
 
     #[test]
