@@ -32,6 +32,11 @@ pub enum Refused {
     Cycle,
     /// There was no memory for the stack, for the bytes that had to be saved, or for the value.
     OutOfMemory,
+    /// The greenlet is a tasklet's ([`tasklet`](crate::tasklet)): only the scheduler continues it, and only by its
+    /// [`AnyTasklet`](crate::tasklet::AnyTasklet) it can be killed or thrown into.
+    Scheduled,
+    /// The tasklet waits for a channel or for the end of another.
+    Blocked,
 }
 
 impl fmt::Display for Refused {
@@ -47,6 +52,8 @@ impl fmt::Display for Refused {
             }
             Refused::Cycle => f.write_str("a greenlet cannot be its own ancestor"),
             Refused::OutOfMemory => f.write_str("out of memory"),
+            Refused::Scheduled => f.write_str("the greenlet belongs to the tasklets' scheduler"),
+            Refused::Blocked => f.write_str("the tasklet is blocked"),
         }
     }
 }

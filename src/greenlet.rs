@@ -170,12 +170,16 @@ impl AnyGreenlet {
     ///
     /// # Errors
     ///
-    /// [`Refused::Main`], [`Refused::Current`], [`Refused::Unwinding`], [`Refused::Tracing`], [`Refused::OutOfMemory`].
+    /// [`Refused::Main`], [`Refused::Current`], [`Refused::Unwinding`], [`Refused::Tracing`], [`Refused::OutOfMemory`],
+    /// [`Refused::Scheduled`].
     ///
     /// # Panics
     ///
     /// Goes on with a panic of one of its destructors, or with what another greenlet threw here meanwhile.
     pub fn kill(&self) -> Result<(), Refused> {
+        if self.core().is_scheduled() && !self.is_main() && !self.is_current() {
+            return Err(Refused::Scheduled);
+        }
         // SAFETY: the handle holds it, and handles do not leave their thread.
         unsafe { switch::kill(self.core()) }
     }
@@ -395,9 +399,12 @@ impl<In: 'static, Out: 'static> Greenlet<In, Out> {
     ///
     /// # Errors
     ///
-    /// As [`try_switch`](Self::try_switch); and [`Refused::Main`]. (If there is no memory for throwing past a greenlet that
+    /// As [`try_switch`](Self::try_switch); and [`Refused::Main`], [`Refused::Scheduled`]. (If there is no memory for throwing past a greenlet that
     /// has not begun, that one has finished all the same.)
     pub fn try_throw(&self, payload: Payload) -> Result<Out, SwitchError<Payload>> {
+        if self.any.core().is_scheduled() && !self.is_main() && !self.is_current() {
+            return Err(SwitchError::Refused(Refused::Scheduled, payload));
+        }
         // SAFETY: the handle holds it, and handles do not leave their thread.
         unsafe { switch::throw(self.any.core(), payload) }
     }

@@ -24,6 +24,7 @@
 //!
 //! - [`Greenlet`]: symmetric coroutines. Read the contract of [`Greenlet::new`]: it is the one `unsafe` thing here.
 //! - [`Generator`]: a closure that yields from any depth, as an iterator.
+//! - [`tasklet`]: micro-threads that a scheduler runs in turn, and channels between them.
 //! - [`raw`]: the engine, for hosts that bring objects of their own. All that there is without the feature `std`.
 //!
 //! # Greenlets that exchange different types
@@ -71,6 +72,8 @@ mod runtime;
 mod stack;
 #[cfg(feature = "std")]
 mod switch;
+#[cfg(feature = "std")]
+pub mod tasklet;
 #[cfg(feature = "std")]
 mod trace;
 #[cfg(feature = "std")]

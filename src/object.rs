@@ -6,6 +6,7 @@ use crate::error::OutOfMemory;
 use crate::raw;
 use crate::runtime::Runtime;
 use crate::switch;
+use crate::tasklet::Wake;
 use crate::typeinfo::TypeInfo;
 use crate::unwind;
 use alloc::alloc::{Layout, alloc, dealloc};
@@ -31,6 +32,8 @@ pub(crate) struct Class {
     /// Drops the closure of one that never ran.
     drop_closure: unsafe fn(*const Core),
     layout: Layout,
+    /// What it takes first.
+    takes: &'static TypeInfo,
 }
 
 /// What is common to all greenlets.
@@ -66,8 +69,12 @@ struct WithClosure<F> {
 impl Core {
     /// The main greenlet of a thread.
     pub(crate) const fn main(runtime: *const Runtime) -> Core {
-        const CLASS: &Class =
-            &Class { run: no_body, drop_closure: no_closure, layout: Layout::new::<Core>() };
+        const CLASS: &Class = &Class {
+            run: no_body,
+            drop_closure: no_closure,
+            layout: Layout::new::<Core>(),
+            takes: TypeInfo::of::<Nothing>(),
+        };
         unsafe extern "C" fn no_body(_: *mut core::ffi::c_void) -> ! {
             unreachable!("main has begun")
         }
@@ -106,6 +113,7 @@ impl Core {
                 run: switch::run::<F, In, Out>,
                 drop_closure: drop_closure::<F>,
                 layout: Layout::new::<WithClosure<F>>(),
+                takes: TypeInfo::of::<In>(),
             }
         };
         // SAFETY: the layout is not empty; `parent` is valid.
@@ -223,6 +231,17 @@ impl Core {
     #[inline(always)]
     pub(crate) fn has_children(&self) -> bool {
         self.children.get() != 0
+    }
+
+    /// Whether only the tasklets' scheduler may continue it: it is the greenlet of a tasklet, or a tasklet is suspended in it.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        let waits = self.awaits.get().is::<Wake>() && !self.is_current();
+        (waits || self.class.takes.is::<Wake>()) && self.stage.get() != Stage::Finished
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        // SAFETY: a core's runtime lives as long as it does.
+        ptr::eq(self, unsafe { (*self.runtime).current() })
     }
 
     pub(crate) fn is_main(&self) -> bool {

@@ -5,6 +5,7 @@ use crate::object::{Core, Stage};
 use crate::raw;
 use crate::stack::{DEFAULT_SIZE, Mapping};
 use crate::switch;
+use crate::tasklet::Scheduler;
 use crate::trace::Hook;
 use crate::transit::Transit;
 use crate::unwind;
@@ -39,6 +40,8 @@ pub(crate) struct Runtime {
     pub(crate) hook_changed: Cell<bool>,
     /// The list of the greenlets that have begun and not finished, main not among them.
     pub(crate) active: Cell<*const Core>,
+    /// Of the tasklets, if there are any.
+    pub(crate) scheduler: Scheduler,
     stack: UnsafeCell<raw::Stack>,
     mapping: Cell<Option<Mapping>>,
     pub(crate) stack_size: Cell<usize>,
@@ -64,6 +67,7 @@ impl Runtime {
                 hook: Cell::new(None),
                 hook_changed: Cell::new(false),
                 active: Cell::new(ptr::null()),
+                scheduler: Scheduler::new(this),
                 stack: UnsafeCell::new(raw::Stack::new()),
                 mapping: Cell::new(None),
                 stack_size: Cell::new(DEFAULT_SIZE),
@@ -174,6 +178,7 @@ impl Drop for Ending {
         }
         // SAFETY: the state is held by the count that is given back at the end; what is in the list is valid.
         unsafe {
+            (*this).scheduler.end();
             let mut cores = Vec::new();
             let mut core = (*this).active.get();
             while !core.is_null() {

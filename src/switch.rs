@@ -290,8 +290,7 @@ unsafe fn settle<Out: 'static>(
         };
         loop {
             let killer = (*me).killer.get();
-            let awaited = !killer.is_null() && (*killer).awaits.get().is::<Ended>();
-            if awaited {
+            if is_being_killed(me) {
                 left = match left {
                     Left::Nothing => {
                         let _ = runtime.transit.put(Ended);
@@ -512,6 +511,19 @@ unsafe fn go(
             runtime.attend(ORPHAN, false);
         }
         went
+    }
+}
+
+/// Whether somebody waits for the end of `core` in a kill: then that is where control goes at its end.
+///
+/// # Safety
+///
+/// It is valid.
+pub(crate) unsafe fn is_being_killed(core: *const Core) -> bool {
+    // SAFETY: a killer is counted.
+    unsafe {
+        let killer = (*core).killer.get();
+        !killer.is_null() && (*killer).awaits.get().is::<Ended>()
     }
 }
 

@@ -1,10 +1,12 @@
 //! The table of everything that is measured.
 
 use crate::shape::{Call, Inline};
-use crate::{Case, ours, peers};
+use crate::{Case, ours, peers, tasklets};
+use greenlet::tasklet::Preference;
 
 pub const GENERATOR: &str = "main drives one, nothing to copy";
 pub const PEERS: &str = "round trip of two that share the stack";
+pub const TASKLETS: &str = "tasklets";
 pub const TABLE: &str = "ret or jump, by frames above the switch";
 pub const CREATE: &str = "create + run + finish";
 pub const SIZE: &str = "by bytes of frame";
@@ -44,6 +46,14 @@ pub fn all() -> Vec<Case> {
         Case::new(CREATE, "corosensei, stack of its own", peers::corosensei_create_own),
         Case::new(CREATE, "generator", peers::generator_crate_create),
         Case::new(CREATE, "wasmtime-fiber, stack kept", peers::wasmtime_create),
+        Case::new(TASKLETS, "send + receive", || tasklets::channel(Preference::Receiver)),
+        Case::new(TASKLETS, "the same, sender preferred", || tasklets::channel(Preference::Sender)),
+        Case::new(TASKLETS, "send + select of two", tasklets::select),
+        Case::new(TASKLETS, "schedule, main and one", || tasklets::turns(1)),
+        Case::new(TASKLETS, "schedule, a thousand", || tasklets::turns(999)),
+        Case::new(TASKLETS, "spawn + run + finish", tasklets::life),
+        Case::new(TASKLETS, "spawn + join", tasklets::join),
+        Case::new(TASKLETS, "a thousand spawned, run, finished", tasklets::lives),
         Case::new(SIZE, "64 B", ours::api_slice::<64>),
         Case::new(SIZE, "256 B", ours::api_slice::<256>),
         Case::new(SIZE, "1 KiB", ours::api_slice::<1024>),

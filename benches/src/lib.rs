@@ -10,6 +10,7 @@ pub mod memory;
 pub mod ours;
 pub mod peers;
 pub mod shape;
+pub mod tasklets;
 
 /// Does the operation so many times.
 pub type Run = Box<dyn FnMut(u64)>;

@@ -1,7 +1,7 @@
 //! Bytes that a suspended one costs, and how many there can be: read from the process, in a process of its own.
 
 use crate::ours::{self, Machine};
-use crate::peers;
+use crate::{peers, tasklets};
 use greenlet::raw::{Greenlet as Record, Thread};
 use std::ffi::c_void;
 use std::io::Write;
@@ -18,9 +18,11 @@ pub struct Footprint {
 }
 
 /// Everybody who is measured, and how many are tried.
-const PEERS: [(&str, usize); 6] = [
+const PEERS: [(&str, usize); 8] = [
     ("greenlet::raw", 1_000_000),
     ("Greenlet", 1_000_000),
+    ("tasklet, paused", 1_000_000),
+    ("tasklet, at a channel of its own", 1_000_000),
     ("corosensei", 50_000),
     ("generator", 50_000),
     ("wasmtime-fiber", 100_000),
@@ -69,6 +71,14 @@ fn measure(peer: &str, most: usize) {
                 true
             })
         }
+        "tasklet, paused" => Box::new(|| {
+            tasklets::paused();
+            true
+        }),
+        "tasklet, at a channel of its own" => Box::new(|| {
+            tasklets::waiting();
+            true
+        }),
         _ => peers::hoarder(peer).unwrap(),
     };
     assert!(make(), "not one"); // what is made once for all

@@ -3,7 +3,7 @@
 //! `compare` shows the tables that have a target, `compare --all` all but what takes long to set up, `compare WORD…` the lines
 //! that contain one of the words.
 
-use greenlet_benches::cases::{self, CREATE, GENERATOR, PEERS};
+use greenlet_benches::cases::{self, CREATE, GENERATOR, PEERS, TASKLETS};
 use greenlet_benches::clock::{self, Time};
 use greenlet_benches::{Case, count, memory};
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let everything = words.iter().any(|word| word == "--all");
     let wanted = |case: &&Case| match &words[..] {
-        [] => [GENERATOR, PEERS, CREATE].contains(&case.group),
+        [] => [GENERATOR, PEERS, CREATE, TASKLETS].contains(&case.group),
         _ if everything => !case.slow,
         _ => words.iter().any(|word| case.id().contains(word.as_str())),
     };

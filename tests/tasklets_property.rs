@@ -1,0 +1,67 @@
+//! Tasklets: random programs against a model of the scheduler that has no greenlets in it.
+//!
+//! A program is a list of operations; whichever tasklet runs takes the next one. So the log says who ran when, and what each
+//! operation returned. The model (`tasklets/model.rs`) and the tasklets (`tasklets/real.rs`) have to write the same.
+#![cfg(feature = "std")]
+
+#[path = "tasklets/model.rs"]
+mod model;
+#[path = "tasklets/real.rs"]
+mod real;
+
+use model::{Op, Side};
+use proptest::prelude::*;
+
+fn op() -> impl Strategy<Value = Op> {
+    let n = || 0u8..12;
+    let side = || prop_oneof![Just(Side::Send), Just(Side::Receive)];
+    prop_oneof![
+        12 => prop::bool::weighted(0.4).prop_map(|stubborn| Op::Spawn { stubborn }),
+        10 => Just(Op::Schedule),
+        4 => Just(Op::RunAll),
+        4 => n().prop_map(Op::Run),
+        4 => Just(Op::Pause),
+        8 => n().prop_map(Op::Insert),
+        4 => n().prop_map(Op::Remove),
+        24 => (n(), side(), prop::bool::weighted(0.8))
+            .prop_map(|(channel, side, waits)| Op::Channel { channel, side, waits }),
+        2 => n().prop_map(|channel| Op::ThrowThrough { channel }),
+        2 => n().prop_map(Op::Close),
+        3 => n().prop_map(Op::Open),
+        3 => (n(), n()).prop_map(|(channel, preference)| Op::Prefer(channel, preference)),
+        10 => (prop::collection::vec((n(), side()), 0..4), prop::bool::weighted(0.8))
+            .prop_map(|(cases, waits)| Op::Select { cases, waits }),
+        5 => n().prop_map(Op::Wait),
+        3 => n().prop_map(Op::Kill),
+        3 => n().prop_map(Op::ThrowInto),
+        3 => n().prop_map(Op::ThrowLater),
+        3 => n().prop_map(Op::DropHandle),
+        3 => Just(Op::Return),
+        2 => Just(Op::Panic),
+        3 => Just(Op::Look),
+    ]
+}
+
+/// As many cases as usual or as `PROPTEST_CASES` says. A failing case is printed, not stored.
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn random_programs_do_what_the_model_says(ops in prop::collection::vec(op(), 0..120)) {
+        let model = model::run(&ops);
+        let found = real::run(&model.steps);
+        let same = model.log.iter().zip(&found).take_while(|(a, b)| a == b).count();
+        prop_assert!(
+            model.log == found,
+            "the steps: {:#?}\nthe log: {:#?}\nexpected then: {:#?}\nfound: {:#?}",
+            model.steps,
+            &found[..same],
+            &model.log[same..],
+            &found[same..]
+        );
+    }
+}
