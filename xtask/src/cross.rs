@@ -2,11 +2,11 @@
 //! It must never hold a list of its own: `targets` has it.
 
 use crate::args::Args;
-use crate::run::{Done, Run, root, tests_in};
+use crate::run::{Done, tests_in};
 use crate::table::{Outcome, Table};
 use crate::targets::{self, Board, How, Target};
 use crate::toolchain::{self, Toolchain};
-use crate::{apt, run};
+use crate::{apt, assembled};
 use std::time::Duration;
 
 /// The command.
@@ -37,11 +37,7 @@ pub fn packages(target: &Target) -> Vec<&'static str> {
     if target.is_host() || skips_whatever_is_installed(target).is_some() {
         return Vec::new();
     }
-    let compiler = match target.how {
-        How::Assembled(_) => &[],
-        _ => toolchain::packages(target),
-    };
-    compiler.iter().chain(target.packages).copied().collect()
+    toolchain::packages(target).iter().chain(target.packages).copied().collect()
 }
 
 /// Runs the row's own script that prepares what is not a package, if the row has one and its packages are there.
@@ -79,15 +75,13 @@ pub fn outcome(target: &'static Target, cases: u32) -> Outcome {
     if let Some(why) = lacks(target) {
         return Outcome::Skipped(why);
     }
-    if let How::Assembled(command) = target.how {
-        return assembled(target, command);
-    }
     let toolchain = match Toolchain::new(target) {
         Ok(toolchain) => toolchain,
         Err(why) => return Outcome::Failed(why),
     };
     match &target.how {
         How::Board(board) => on_board(target, board, &toolchain),
+        How::Assembled(expected) => assembled::outcome(target, expected, &toolchain),
         _ => {
             // Optimised, since that is where a register that was not kept shows; with the checks of
             // a debug build, since an emulator is slow enough to run the suite once only.
@@ -165,22 +159,6 @@ fn is_amiss(done: &Done, status: i32) -> Option<String> {
     match done.stdout.lines().last().map(str::trim_end) {
         Some(CLOSING_LINE) => None,
         _ => Some(format!("the last line is not `{CLOSING_LINE}`")),
-    }
-}
-
-fn assembled(target: &Target, command: &str) -> Outcome {
-    let directory = toolchain::target_directory().join("assembled");
-    if let Err(error) = std::fs::create_dir_all(&directory) {
-        return Outcome::Failed(error.to_string());
-    }
-    let mut words = command.split_whitespace();
-    let program = words.next().unwrap_or_default();
-    let object = directory.join(target.name).with_extension("o");
-    let source = root().join("arch").join(target.arch);
-    let done = Run::new(program).args(words).arg("-c").arg(source).arg("-o").arg(&object).done();
-    match run::Done::ok(&done) && object.exists() {
-        true => Outcome::Ok(1),
-        false => Outcome::Failed(done.how()),
     }
 }
 

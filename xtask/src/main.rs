@@ -7,6 +7,7 @@
 
 mod apt;
 mod args;
+mod assembled;
 mod cfi;
 mod cross;
 mod debs;

@@ -43,8 +43,8 @@ pub enum How {
     Script(&'static str, &'static str),
     /// On an emulated board, by a `no_std` program.
     Board(Board),
-    /// Not at all: the arch file is assembled, by this command, to which `-c FILE -o OBJECT` is added.
-    Assembled(&'static str),
+    /// Not at all: the crate is checked and the arch file assembled, and LLVM's tools must say all this of the object.
+    Assembled(&'static [&'static str]),
 }
 
 /// Programs without an operating system, or as good as: those of `tests/bare`.
@@ -344,6 +344,94 @@ pub const TARGETS: &[Target] = &[
         settled: true,
         ..ROW
     },
+    Target {
+        name: "aarch64-apple-darwin",
+        triple: "aarch64-apple-darwin",
+        arch: "aarch64_aapcs64.S",
+        how: How::Assembled(&[
+            "Format: Mach-O arm64",
+            " T _greenlet_switch\n",
+            "Name: __compact_unwind",
+            "Name: __eh_frame",
+            "DW_CFA_offset: W19",
+            "DW_CFA_offset_extended: B15",
+            "DW_CFA_undefined: W30",
+        ]),
+        packages: &["clang-22", "llvm-22"],
+        env: &[
+            ("CC_aarch64_apple_darwin", "clang-22"),
+            ("AR_aarch64_apple_darwin", "llvm-ar-22"),
+            ("SDKROOT", "/"),
+        ],
+        settled: true,
+        ..ROW
+    },
+    Target {
+        name: "x86_64-apple-darwin",
+        triple: "x86_64-apple-darwin",
+        arch: "x86_64_sysv.S",
+        how: How::Assembled(&[
+            "Format: Mach-O 64-bit x86-64",
+            " T _greenlet_switch\n",
+            " T _greenlet_jump\n",
+            "Name: __eh_frame",
+            "DW_CFA_offset: R15",
+            "DW_CFA_offset: RBX",
+            "DW_CFA_undefined: RIP",
+        ]),
+        packages: &["clang-22", "llvm-22"],
+        env: &[
+            ("CC_x86_64_apple_darwin", "clang-22"),
+            ("AR_x86_64_apple_darwin", "llvm-ar-22"),
+            ("SDKROOT", "/"),
+        ],
+        settled: true,
+        ..ROW
+    },
+    Target {
+        name: "x86_64-pc-windows-msvc",
+        triple: "x86_64-pc-windows-msvc",
+        arch: "x86_64_windows.S",
+        how: How::Assembled(&[
+            "Format: COFF-x86-64",
+            " T greenlet_switch\n",
+            "Name: .pdata",
+            "Name: .xdata",
+            "StartAddress: greenlet_switch (",
+            "SAVE_XMM128 reg=XMM15",
+            "PUSH_NONVOL reg=RBP",
+            "StartAddress: greenlet_switch_restoring (",
+        ]),
+        packages: &["clang-22", "llvm-22"],
+        env: &[
+            ("CC_x86_64_pc_windows_msvc", "clang-22"),
+            ("AR_x86_64_pc_windows_msvc", "llvm-lib-22"),
+        ],
+        settled: true,
+        ..ROW
+    },
+    Target {
+        name: "aarch64-pc-windows-msvc",
+        triple: "aarch64-pc-windows-msvc",
+        arch: "aarch64_windows.S",
+        how: How::Assembled(&[
+            "Format: COFF-ARM64",
+            " T greenlet_switch\n",
+            "Name: .pdata",
+            "Name: .xdata",
+            "Function: greenlet_switch (",
+            "stp d14, d15, [sp, #160]",
+            "Function: greenlet_switch_restoring (",
+            "stp x29, x30, [sp, #0]",
+        ]),
+        packages: &["clang-22", "llvm-22"],
+        env: &[
+            ("CC_aarch64_pc_windows_msvc", "clang-22"),
+            ("AR_aarch64_pc_windows_msvc", "llvm-lib-22"),
+        ],
+        settled: true,
+        ..ROW
+    },
 ];
 
 impl Target {
@@ -377,17 +465,17 @@ impl Target {
                     None => format!("`{}`", words[0]),
                 }
             }
-            How::Assembled(_) => "not run".into(),
+            How::Assembled(_) => "not at all".into(),
         }
     }
 
     /// What of it is proved, for a reader.
     pub fn state(&self) -> &'static str {
         match self.how {
+            How::Assembled(_) => "assembled; not tested",
             _ if !self.settled => "executed: the register tests only",
             How::Natively | How::Qemu(..) | How::Script(..) => "executed: the whole test-suite",
-            How::Board(_) => "executed: the bare-metal program",
-            How::Assembled(_) => "assembled only",
+            How::Board(_) => "executed: registers and random programs, `no_std`",
         }
     }
 }

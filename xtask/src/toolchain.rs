@@ -190,12 +190,18 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
     let library = compiler.library().ok_or("the library's sources are not where they should be")?;
     let (crates, features) = match target.how {
         How::Board(_) => ("core,alloc,compiler_builtins", "compiler-builtins-mem"),
+        How::Assembled(_) => ("std,panic_unwind", ""),
         _ => ("std,panic_abort,panic_unwind,proc_macro,test", ""),
+    };
+    // Where nothing is linked, what the compiler has to know of the library is enough, without its code.
+    let (verb, kind, flags) = match target.how {
+        How::Assembled(_) => ("check", ".rmeta", "-Zno-codegen"),
+        _ => ("build", ".rlib", target.rustflags),
     };
     let version = compiler.rustc().arg("-vV").output().ok_or("rustc does not run")?;
     let lock = fs::read_to_string(library.join("Cargo.lock")).map_err(|e| e.to_string())?;
     let env = format!("{:?}", target.env);
-    let key = hash(&[RECIPE, &version, &lock, crates, features, target.rustflags, &env]);
+    let key = hash(&[RECIPE, &version, &lock, crates, features, flags, &env]);
     let sysroots = cache().join("sysroots");
     let sysroot = sysroots.join(format!("{}-{key:016x}", target.triple));
     if sysroot.exists() {
@@ -212,14 +218,15 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
     fs::write(source.join("src/lib.rs"), "#![no_std]\n").map_err(|e| failed("source", e))?;
     let mut cargo = compiler
         .cargo()
-        .words("build --release --target")
+        .arg(verb)
+        .words("--release --target")
         .arg(target.triple)
         .arg(format!("-Zbuild-std={crates}"))
         .directory(&source)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_DIR", work.join("target"))
         .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
-        .env("RUSTFLAGS", target.rustflags)
+        .env("RUSTFLAGS", flags)
         .limit(Duration::from_secs(1200));
     if !features.is_empty() {
         cargo = cargo.arg(format!("-Zbuild-std-features={features}"));
@@ -235,7 +242,7 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
 
     let made = work.join("target").join(target.triple).join("release/deps");
     let lib = work.join("sysroot/lib/rustlib").join(target.triple).join("lib");
-    copy_libraries(&made, &lib).map_err(|e| failed("copying the library", e))?;
+    copy_libraries(&made, &lib, kind).map_err(|e| failed("copying the library", e))?;
     start_and_end(compiler, target, &library, &lib)?;
     // Complete or not there at all: another run may be doing the same.
     let renamed = fs::rename(work.join("sysroot"), &sysroot);
@@ -246,12 +253,12 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
     }
 }
 
-fn copy_libraries(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_libraries(from: &Path, to: &Path, kind: &str) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".rlib") && !name.starts_with("libnothing-") {
+        if name.ends_with(kind) && !name.starts_with("libnothing-") {
             fs::copy(entry.path(), to.join(name))?;
         }
     }
