@@ -1,4 +1,4 @@
-//! Targets that nothing here can run: the crate is checked for them, its build script assembles the
+//! Targets that nothing here can run: the crate is compiled for them, its build script assembles the
 //! arch file that it picks, and what came out is looked at with LLVM's tools. Nothing is linked and
 //! nothing is run, and so no more than "assembled" is claimed. It must never know what an object
 //! of a target has to have in it; the target's row says that.
@@ -17,18 +17,18 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("llvm-dwarfdump-22", "--eh-frame"),
 ];
 
-/// Checks the crate, and then that the tools say each of `expected` of the object.
+/// Compiles the crate, and then that the tools say each of `expected` of the object.
 pub fn outcome(target: &Target, expected: &[&str], toolchain: &Toolchain) -> Outcome {
     let done = toolchain
         .cargo()
-        .words("check --package greenlet --message-format=json-render-diagnostics --target")
+        .words("build --package greenlet --message-format=json-render-diagnostics --target")
         .arg(target.triple)
         .limit(Duration::from_secs(600))
         .quiet()
         .done();
     if !done.ok() {
         eprint!("{}", done.stderr);
-        return Outcome::Failed(format!("cargo check: {}", done.how()));
+        return Outcome::Failed(format!("cargo build: {}", done.how()));
     }
     let Some(archive) = archive(&done.stdout) else {
         return Outcome::Failed("the build script has left no object".into());
@@ -65,12 +65,8 @@ fn archive(messages: &str) -> Option<PathBuf> {
         line.contains("\"reason\":\"build-script-executed\"") && line.contains("greenlet_arch")
     })?;
     let (_, rest) = message.split_once("\"out_dir\":\"")?;
-    let directory = Path::new(rest.split('"').next()?);
-    // MSVC's name for it, and everybody else's.
-    ["libgreenlet_arch.a", "greenlet_arch.lib"]
-        .map(|name| directory.join(name))
-        .into_iter()
-        .find(|path| path.exists())
+    let archive = Path::new(rest.split('"').next()?).join("libgreenlet_arch.a");
+    archive.exists().then_some(archive)
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub fn command(args: Args) -> Result<bool, String> {
     args.no_words()?;
     let mut table = Table::default();
     table.row("rustfmt", || run(Run::cargo().words("fmt --all --check")));
+    table.row("rustfmt, tests/bare", || {
+        run(Run::cargo().words("fmt --check --manifest-path tests/bare/Cargo.toml"))
+    });
     for (features, words) in [
         ("default", "--workspace --all-targets"),
         ("alloc", "-p greenlet --all-targets --no-default-features --features alloc"),

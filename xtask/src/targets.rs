@@ -43,7 +43,7 @@ pub enum How {
     Script(&'static str, &'static str),
     /// On an emulated board, by a `no_std` program.
     Board(Board),
-    /// Not at all: the crate is checked and the arch file assembled, and LLVM's tools must say all this of the object.
+    /// Not at all: the crate is compiled and the arch file assembled, and LLVM's tools must say all this of the object.
     Assembled(&'static [&'static str]),
 }
 
