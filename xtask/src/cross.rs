@@ -2,7 +2,7 @@
 //! It must never hold a list of its own: `targets` has it.
 
 use crate::args::Args;
-use crate::run::{Done, tests_in};
+use crate::run::{Done, Run, root, tests_in};
 use crate::table::{Outcome, Table};
 use crate::targets::{self, Board, How, Target};
 use crate::toolchain::{self, Toolchain};

@@ -38,8 +38,9 @@ pub unsafe fn run(arena: *mut u8) {
     let stacks = [(arena, STACKS[0]), (arena.wrapping_add(STACKS[0]), STACKS[1])];
     let buffers = arena.wrapping_add(STACKS[0] + STACKS[1]);
     // The native stack grows down to what lies at the end of the statics; Linux has one of its own.
-    let native = (&raw mut _bss_end).cast::<u8>();
-    let native_bottom = if cfg!(target_os = "none") { native.addr() } else { 0 };
+    let has_bottom = cfg!(target_os = "none");
+    let native = if has_bottom { (&raw mut _bss_end).cast() } else { arena };
+    let native_bottom = if has_bottom { native.addr() } else { 0 };
     for allocator in [true, false] {
         let pool = if allocator { BLOCKS * BLOCK } else { 0 };
         let mut arrivals = 0;
