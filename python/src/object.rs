@@ -325,7 +325,9 @@ unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut 
             return 0;
         }
         let result = gr_state_visit(Imp::state(imp), visit, arg);
-        if result != 0 || (*imp).stage != Stage::Active {
+        // The frames of an ended thread's main greenlet lead to one that was a part of the thread state.
+        let gone = (*imp).main && Imp::is_orphan(imp);
+        if result != 0 || (*imp).stage != Stage::Active || gone {
             return result;
         }
         gr_frames_visit(Imp::state(imp), peek, imp.cast(), visit, arg)
