@@ -9,6 +9,7 @@ mod apt;
 mod args;
 mod assembled;
 mod cfi;
+mod counts;
 mod cross;
 mod debs;
 mod lint;
@@ -32,6 +33,7 @@ cargo xtask COMMAND
   cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
+  counts [--record]                             instructions of the hot paths beside what was recorded
   mutate [TARGET] [--install]                   which single mistakes in an arch file no test notices
   install-c PREFIX [--target TARGET]            libgreenlet: static and shared library, header, pkg-config file
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         "test" => Args::parse(rest, &["--install", "--quick"], &["--only"]).and_then(test::command),
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
+        "counts" => Args::parse(rest, &["--record"], &[]).and_then(counts::command),
         "mutate" => Args::parse(rest, &["--install"], &[]).and_then(mutate::command),
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),

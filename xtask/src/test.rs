@@ -5,7 +5,7 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
-use crate::{apt, cfi, python, vendoring};
+use crate::{apt, cfi, counts, python, vendoring};
 
 /// One row: what it is called, what it needs, and how it is run.
 pub struct Row {
@@ -109,6 +109,14 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
     }
 
     rows.extend(vendoring::rows());
+    if cfg!(target_arch = "x86_64") {
+        rows.push(Row {
+            name: "instruction counts".into(),
+            packages: counts::PACKAGES.to_vec(),
+            quick: false,
+            run: Box::new(counts::outcome),
+        });
+    }
 
     let settled = || TARGETS.iter().filter(|target| target.settled);
     for target in settled().filter(|target| cfi::can(target)) {

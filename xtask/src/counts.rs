@@ -1,0 +1,143 @@
+//! `cargo xtask counts`: the instructions of the hot paths beside what was recorded of them, so that none grows unseen.
+//!
+//! Counted by callgrind, so nothing else that the machine does matters; but another compiler makes other code, so
+//! `benches/counts.txt` has a part for each compiler that it was recorded with. It must never know what a case does.
+
+use crate::args::Args;
+use crate::run::{Run, root};
+use crate::table::{Outcome, Table};
+use std::fs;
+
+/// How much a count may grow, as a part of it.
+const GROWTH: f64 = 0.03;
+
+/// The groups of `benches/src/cases.rs` that are held to their counts.
+const GROUPS: &[&str] = &[
+    "main drives one, nothing to copy",
+    "round trip of two that share the stack",
+    "create + run + finish",
+];
+
+/// The cases among them that are not ours.
+const PEERS: &[&str] = &["corosensei", "generator", "wasmtime-fiber", "context"];
+
+const FILE: &str = "benches/counts.txt";
+
+pub const PACKAGES: &[&str] = &["valgrind"];
+
+/// The command.
+pub fn command(args: Args) -> Result<bool, String> {
+    args.no_words()?;
+    if args.flag("--record") {
+        return record().map(|()| true);
+    }
+    let mut table = Table::default();
+    table.row("instruction counts", outcome);
+    Ok(table.finish())
+}
+
+/// The row: fails if a count has grown, names each that has.
+pub fn outcome() -> Outcome {
+    let recorded =
+        match recorded(&fs::read_to_string(root().join(FILE)).unwrap_or_default(), &compiler()) {
+            Some(recorded) => recorded,
+            None => return Outcome::Skipped(format!("{FILE} has nothing for {}", compiler())),
+        };
+    match count() {
+        Ok(counted) => verdict(&recorded, &counted),
+        Err(why) => Outcome::Failed(why),
+    }
+}
+
+fn verdict(recorded: &[(String, f64)], counted: &[(String, f64)]) -> Outcome {
+    let mut wrong = Vec::new();
+    for (name, most) in recorded {
+        match counted.iter().find(|(other, _)| other == name) {
+            Some((_, count)) if *count > most * (1.0 + GROWTH) => {
+                wrong.push(format!("{name}: {count:.0}, was {most:.0}"));
+            }
+            Some(_) => {}
+            None => wrong.push(format!("{name}: not counted")),
+        }
+    }
+    match wrong.is_empty() {
+        true => Outcome::Ok(recorded.len()),
+        false => Outcome::Failed(wrong.join("; ")),
+    }
+}
+
+/// The part for one compiler: lines `COUNT  NAME` after the line with its name.
+fn recorded(text: &str, compiler: &str) -> Option<Vec<(String, f64)>> {
+    let lines = text.lines().skip_while(|line| *line != compiler).skip(1);
+    let part: Vec<_> = lines.take_while(|line| !line.is_empty()).filter_map(case).collect();
+    (!part.is_empty()).then_some(part)
+}
+
+fn case(line: &str) -> Option<(String, f64)> {
+    let (count, name) = line.trim_start().split_once("  ")?;
+    Some((name.to_string(), count.parse().ok()?))
+}
+
+fn count() -> Result<Vec<(String, f64)>, String> {
+    let done = Run::cargo().words("bench -p greenlet-benches --bench instructions").done();
+    if !done.ok() {
+        return Err(done.how());
+    }
+    let ours = |name: &str| {
+        let (group, case) = name.split_once('/').unwrap_or(("", ""));
+        let peer = PEERS
+            .iter()
+            .any(|peer| case.split(' ').any(|word| word == *peer || word == format!("{peer},")));
+        GROUPS.contains(&group) && (!peer || case.starts_with("Generator"))
+    };
+    let counted: Vec<_> =
+        done.stdout.lines().filter_map(case).filter(|(name, _)| ours(name)).collect();
+    if counted.is_empty() { Err("nothing was counted".into()) } else { Ok(counted) }
+}
+
+/// Replaces this compiler's part of the file.
+fn record() -> Result<(), String> {
+    let path = root().join(FILE);
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let compiler = compiler();
+    let mut parts: Vec<String> =
+        text.split("\n\n").map(|part| part.trim_end().to_string()).collect();
+    parts.retain(|part| !part.is_empty() && part.lines().next() != Some(&compiler));
+    if parts.is_empty() {
+        parts.push(HEAD.into());
+    }
+    let lines = count()?.into_iter().map(|(name, count)| format!("{count:>12.0}  {name}"));
+    parts.push(std::iter::once(compiler).chain(lines).collect::<Vec<_>>().join("\n"));
+    fs::write(&path, parts.join("\n\n") + "\n").map_err(|error| format!("{FILE}: {error}"))?;
+    println!("{FILE}: written");
+    Ok(())
+}
+
+const HEAD: &str = "\
+Instructions of one operation on x86-64, as callgrind counts them, by compiler. `cargo xtask test` fails when one is more
+than 3 % larger; `cargo xtask counts --record` writes them anew, and the commit that does so says why.";
+
+/// `rustc 1.96`: a patch release makes the same code.
+fn compiler() -> String {
+    let version = Run::new("rustc").arg("-V").output().unwrap_or_default();
+    let number = version.split_whitespace().nth(1).unwrap_or("?");
+    let minor: Vec<&str> = number.split('.').take(2).collect();
+    format!("rustc {}", minor.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_has_grown_or_is_gone_is_named() {
+        let text = "Head.\n\nrustc 1.95\n         100  a/x\n\nrustc 1.96\n         200  a/x\n          50  a/y, z\n";
+        let part = recorded(text, "rustc 1.96").unwrap();
+        assert_eq!(part, [("a/x".to_string(), 200.0), ("a/y, z".to_string(), 50.0)]);
+        assert_eq!(recorded(text, "rustc 1.97"), None);
+        assert_eq!(verdict(&part, &part), Outcome::Ok(2));
+        let larger = [("a/x".to_string(), 206.0), ("a/y, z".to_string(), 52.0)];
+        assert_eq!(verdict(&part, &larger), Outcome::Failed("a/y, z: 52, was 50".into()));
+        assert_eq!(verdict(&part, &larger[..1]), Outcome::Failed("a/y, z: not counted".into()));
+    }
+}
