@@ -1,10 +1,12 @@
 //! The rows of `cargo xtask test` that take the project as an author of an interpreter would: the switch alone (`alone`), the C
-//! library (`capi`, which `install` installs).
+//! library (`capi`, which `install` installs), the module for Lua (`lua`), and docs/vendoring.md itself (`page`).
 //! It must never know how a table is printed, nor hold a list of targets of its own.
 
 mod alone;
 mod capi;
 pub mod install;
+mod lua;
+mod page;
 
 use crate::run::{Done, Run, root};
 use crate::table::Outcome;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 /// Every row.
 pub fn rows() -> Vec<Row> {
-    [alone::rows(), capi::rows()].into_iter().flatten().collect()
+    [alone::rows(), capi::rows(), lua::rows(), page::rows()].into_iter().flatten().collect()
 }
 
 /// Warnings are errors in the project's own C.
