@@ -53,6 +53,7 @@ pub struct Place {
 
 const LABEL: &str = "xtask_line_";
 const END: &str = "xtask_end";
+const AFTER_END: &str = "xtask_after_end";
 const NOPS: &[&str] = &["nop", "c.nop", "nopr"];
 
 impl Source {
@@ -96,8 +97,10 @@ impl Source {
         for nop in NOPS {
             if let Ok(code) = source.code_of(&with_labels(&source.text, &[], nop))
                 && let Some(&begin) = code.labels.get(END)
+                && let Some(&end) = code.labels.get(AFTER_END)
             {
-                source.nops.push(code.bytes[begin..].to_vec());
+                // Not up to the section's end: some assemblers fill it up.
+                source.nops.push(code.bytes[begin..end].to_vec());
             }
         }
         source.nops.retain(|nop| !nop.is_empty() && nop.len() <= 4);
@@ -235,7 +238,7 @@ fn with_labels(text: &str, lines: &[Line], last: &str) -> String {
             None => new += &format!("{line}\n"),
         }
     }
-    new + &format!("\t.text\n{END}:\n\t{last}\n")
+    new + &format!("\t.text\n{END}:\n\t{last}\n{AFTER_END}:\n")
 }
 
 /// The section of an object that our functions are in.
@@ -246,7 +249,7 @@ fn read(file: &[u8]) -> Result<Code, String> {
         .symbols()
         .filter(|symbol| symbol.section_index() == Some(section.index()))
         .filter_map(|symbol| Some((symbol.name().ok()?.to_string(), symbol.address())))
-        .filter(|(name, _)| name.starts_with(LABEL) || name == END)
+        .filter(|(name, _)| name.starts_with(LABEL) || name == END || name == AFTER_END)
         // Bit 0 says Thumb, where it is set.
         .map(|(name, address)| (name, (address & !u64::from(is_arm(&file))) as usize))
         .collect();
