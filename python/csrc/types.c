@@ -27,6 +27,7 @@ void gr_dealloc(PyObject *);
 int gr_traverse(PyObject *, visitproc, void *);
 int gr_clear(PyObject *);
 int gr_is_gc(PyObject *);
+void gr_finalize(PyObject *);
 PyObject *gr_repr(PyObject *);
 int gr_bool(PyObject *);
 PyObject *gr_switch(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
@@ -113,6 +114,8 @@ PyTypeObject GrType = {
     .tp_vectorcall = gr_vectorcall,
 #if PY_VERSION_HEX < 0x030F0000
     .tp_is_gc = gr_is_gc,
+#else
+    .tp_finalize = gr_finalize,
 #endif
 };
 
@@ -139,6 +142,8 @@ PyTypeObject GrUnswitchableType = {
     .tp_free = PyObject_GC_Del,
 #if PY_VERSION_HEX < 0x030F0000
     .tp_is_gc = gr_is_gc,
+#else
+    .tp_finalize = gr_finalize,
 #endif
 };
 

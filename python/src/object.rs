@@ -334,6 +334,23 @@ unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut 
     }
 }
 
+/// `tp_finalize`, from 3.15 on: the collector found it unreachable, together with what its frames hold. Nothing of that may
+/// be cleared before the greenlet has ended, since it runs once more for that; so it is kept until then, and all of it
+/// with it.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gr_finalize(this: *mut PyGreenlet) {
+    // SAFETY: called by the interpreter. One that is listed is held, and so is never found unreachable.
+    unsafe {
+        let imp = (*this).imp;
+        if imp.is_null() || (*imp).stage != Stage::Active || (*imp).main || Imp::is_orphan(imp) {
+            return;
+        }
+        if gr_finalizing() == 0 && gr_collecting(gr_thread()) != 0 {
+            record::postpone((*imp).record, new_ref(this));
+        }
+    }
+}
+
 /// `tp_clear`: the collector found it unreachable.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn gr_clear(this: *mut PyGreenlet) -> c_int {
