@@ -132,8 +132,8 @@ pub fn test_run(done: &Done) -> Outcome {
 /// What every program on a board prints at last, if all is well.
 const CLOSING_LINE: &str = "bare: all passed";
 
-/// The programs of `tests/bare`: the example, and the tests.
-const PROGRAMS: &[&str] = &["tasks", "check"];
+/// The programs of `tests/bare`: the tests, which say best what is wrong, and the example.
+const PROGRAMS: &[&str] = &["check", "tasks"];
 
 fn on_board(target: &Target, board: &Board, toolchain: &Toolchain) -> Outcome {
     for program in PROGRAMS {
