@@ -13,7 +13,7 @@ const STEPS: usize = 400;
 const DEPTH: usize = 3;
 /// What a slice needs at most, on the largest of the ABIs.
 const BUFFER: usize = match size_of::<usize>() {
-    4 if cfg!(little_memory) => 1280,
+    4 if cfg!(little_memory) => 1792,
     4 => 2048,
     _ => 6144,
 };
