@@ -65,5 +65,20 @@ fn main() {
     if arch == "x86_64" && !has("sse") {
         build.flag_if_supported("-mno-sse"); // a target without floating point
     }
+    if arch.starts_with("powerpc") && has_altivec(&arch, &features) {
+        build.flag("-maltivec"); // the same
+    }
     build.file(format!("arch/{file}")).compile("greenlet_arch");
+}
+
+/// Whether Rust's code may use Altivec's registers. Stable compilers do not say so: it is 64-bit PowerPC's
+/// default, which `-C target-feature=-altivec` changes.
+fn has_altivec(arch: &str, features: &str) -> bool {
+    println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let asked = match (flags.rfind("+altivec"), flags.rfind("-altivec")) {
+        (None, None) => None,
+        (with, without) => Some(with > without),
+    };
+    asked.unwrap_or(arch == "powerpc64" || features.split(',').any(|one| one == "altivec"))
 }

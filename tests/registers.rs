@@ -401,6 +401,28 @@ proptest! {
     }
 }
 
+/// The C compiler, which assembles both, may take the processor to have less than Rust does.
+#[test]
+fn the_assembly_has_the_registers_that_rusts_code_uses() {
+    let has = |name: &str| greenlet_probe::registers().any(|register| register.name.contains(name));
+    let wanted = [
+        ("v20", cfg!(target_arch = "powerpc64")),
+        ("mxcsr", cfg!(target_feature = "sse")),
+        ("d8", cfg!(all(target_arch = "arm", target_abi = "eabihf"))),
+        (
+            "fs0",
+            cfg!(all(any(target_arch = "riscv32", target_arch = "riscv64"), target_feature = "f")),
+        ),
+        (
+            "fs0, upper half",
+            cfg!(all(any(target_arch = "riscv32", target_arch = "riscv64"), target_feature = "d")),
+        ),
+    ];
+    for (name, wanted) in wanted {
+        assert!(has(name) || !wanted, "{name}");
+    }
+}
+
 /// A probe that sees nothing would pass everything: one that calls a function which does change a register
 /// must say which.
 #[test]

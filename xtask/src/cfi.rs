@@ -26,9 +26,14 @@ pub fn command(args: Args) -> Result<bool, String> {
     Ok(table.finish())
 }
 
+/// The arch files of which `cfi.py` knows the calling convention.
+const KNOWN: &[&str] = &["x86_64_sysv.S", "aarch64_aapcs64.S"];
+
 /// Can gdb watch programs of this target here?
 pub fn can(target: &Target) -> bool {
-    target.name == target.triple && (target.is_host() || matches!(target.how, How::Qemu(..)))
+    KNOWN.contains(&target.arch)
+        && target.name == target.triple
+        && (target.is_host() || matches!(target.how, How::Qemu(..)))
 }
 
 /// The Debian packages that the check needs here.
