@@ -4,7 +4,7 @@
 use crate::args::Args;
 use crate::run::{Done, Run, root, tests_in};
 use crate::table::{Outcome, Table};
-use crate::targets::{self, Board, How, Target};
+use crate::targets::{self, Board, CProgram, How, Target};
 use crate::toolchain::{self, Toolchain};
 use crate::{apt, assembled};
 use std::time::Duration;
@@ -37,7 +37,11 @@ pub fn packages(target: &Target) -> Vec<&'static str> {
     if target.is_host() || skips_whatever_is_installed(target).is_some() {
         return Vec::new();
     }
-    toolchain::packages(target).iter().chain(target.packages).copied().collect()
+    let compiler = match target.how {
+        How::C(_) => &[],
+        _ => toolchain::packages(target),
+    };
+    compiler.iter().chain(target.packages).copied().collect()
 }
 
 /// Runs the row's own script that prepares what is not a package, if the row has one and its packages are there.
@@ -66,14 +70,20 @@ pub fn lacks(target: &Target) -> Option<String> {
 }
 
 fn skips_whatever_is_installed(target: &Target) -> Option<String> {
-    let elsewhere = matches!(target.how, How::Natively) && target.triple != targets::host();
-    elsewhere.then(|| format!("runs on such a machine only; this one is {}", targets::host()))
+    // Which C library is another matter: only the machine and its system must be the same.
+    let machine = |triple: &'static str| triple.rsplit_once('-').map(|(machine, _)| machine);
+    let host = targets::host();
+    let elsewhere = matches!(target.how, How::Natively) && machine(target.triple) != machine(host);
+    elsewhere.then(|| format!("runs on such a machine only; this one is {host}"))
 }
 
 /// Builds for a target and runs what there is to run.
 pub fn outcome(target: &'static Target, cases: u32) -> Outcome {
     if let Some(why) = lacks(target) {
         return Outcome::Skipped(why);
+    }
+    if let How::C(program) = &target.how {
+        return in_c(target, program);
     }
     let toolchain = match Toolchain::new(target) {
         Ok(toolchain) => toolchain,
@@ -85,18 +95,27 @@ pub fn outcome(target: &'static Target, cases: u32) -> Outcome {
         _ => {
             // Optimised, since that is where a register that was not kept shows; with the checks of
             // a debug build, since an emulator is slow enough to run the suite once only.
-            let done = toolchain
-                .cargo()
-                .words("test --package greenlet --release --no-fail-fast --target")
-                .arg(target.triple)
-                .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
-                .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
-                // Half the time of the build, which is most of the row's.
-                .env("CARGO_PROFILE_RELEASE_LTO", "off")
-                .env("PROPTEST_CASES", cases.to_string())
-                .limit(Duration::from_secs(2400))
-                .done();
-            test_run(&done)
+            let cargo = |what: &str| {
+                let cargo =
+                    toolchain.cargo().words("test --package greenlet --release").words(what);
+                cargo
+                    .words("--no-fail-fast --target")
+                    .arg(target.triple)
+                    .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+                    .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
+                    // Half the time of the build, which is most of the row's.
+                    .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                    .env("PROPTEST_CASES", cases.to_string())
+                    .limit(Duration::from_secs(2400))
+                    .done()
+            };
+            // All but the examples, which are programs for readers and would be built only.
+            match (test_run(&cargo("--lib --tests")), test_run(&cargo("--doc"))) {
+                (Outcome::Ok(tests), Outcome::Ok(documentation)) => {
+                    Outcome::Ok(tests + documentation)
+                }
+                (Outcome::Ok(_), other) | (other, _) => other,
+            }
         }
     }
 }
@@ -159,6 +178,36 @@ fn is_amiss(done: &Done, status: i32) -> Option<String> {
     match done.stdout.lines().last().map(str::trim_end) {
         Some(CLOSING_LINE) => None,
         _ => Some(format!("the last line is not `{CLOSING_LINE}`")),
+    }
+}
+
+/// The arch file, its probe and a program in C.
+fn in_c(target: &Target, program: &CProgram) -> Outcome {
+    let directory = toolchain::target_directory().join("c");
+    if let Err(error) = std::fs::create_dir_all(&directory) {
+        return Outcome::Failed(error.to_string());
+    }
+    let executable = directory.join(target.name);
+    let (arch, probe) = (root().join("arch"), root().join("probe/arch"));
+    let mut words = program.compiler.split_whitespace();
+    let done = Run::new(words.next().unwrap_or_default())
+        .args(words)
+        .arg(root().join(program.source))
+        .args([arch.join(target.arch), probe.join(target.arch)])
+        .arg("-o")
+        .arg(&executable)
+        .done();
+    if !done.ok() {
+        return Outcome::Failed(format!("the compiler: {}", done.how()));
+    }
+    let mut words = program.emulator.split_whitespace();
+    let done = Run::new(words.next().unwrap_or_default()).args(words).arg(&executable).done();
+    if !done.ok() {
+        return Outcome::Failed(done.how());
+    }
+    match done.stdout.lines().any(|line| line.ends_with(program.says)) {
+        true => Outcome::Ok(1),
+        false => Outcome::Failed(format!("no line that ends with `{}`", program.says)),
     }
 }
 

@@ -41,6 +41,14 @@ pub const FOLDERS: &[Folder] = &[
         packages: &["qemu-system-arm", "qemu-system-riscv", "qemu-system-x86"],
         hide: "qemu",
     },
+    // The emulator for LoongArch (7.2's dies of an illegal instruction) and that machine's C library and start
+    // files. xtask/linkers/loongarch64 and xtask/runners/loongarch64 know this folder.
+    Folder {
+        name: "loong64-1",
+        suites: &["trixie"],
+        packages: &["qemu-user", "libc6-dev-loong64-cross", "libgcc-14-dev-loong64-cross"],
+        hide: "qemu",
+    },
 ];
 
 /// Where a folder is, or will be.

@@ -64,7 +64,7 @@ fn table() -> String {
 fn config() -> String {
     let mut text = String::new();
     for target in TARGETS.iter().filter(|target| target.name == target.triple) {
-        if matches!(target.how, How::Assembled(_)) {
+        if matches!(target.how, How::C(_) | How::Assembled(_)) {
             continue;
         }
         let linker = target.linker.map(|linker| format!("linker = {linker:?}\n"));

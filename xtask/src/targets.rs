@@ -43,6 +43,8 @@ pub enum How {
     Script(&'static str, &'static str),
     /// On an emulated board, by a `no_std` program.
     Board(Board),
+    /// By a program in C, where Rust's library does not run.
+    C(CProgram),
     /// Not at all: the crate is compiled and the arch file assembled, and LLVM's tools must say all this of the object.
     Assembled(&'static [&'static str]),
 }
@@ -54,6 +56,19 @@ pub struct Board {
     pub emulator: &'static str,
     /// The exit status of a program that came to its end and found all well.
     pub status: i32,
+}
+
+/// A program in C that calls the arch file and its probe.
+#[derive(Debug)]
+pub struct CProgram {
+    /// Where it is, from the root.
+    pub source: &'static str,
+    /// The compiler and its arguments, to which the files and `-o` are added.
+    pub compiler: &'static str,
+    /// What runs it.
+    pub emulator: &'static str,
+    /// How the line ends that says that all was well.
+    pub says: &'static str,
 }
 
 /// What most rows have in common. `..ROW` takes from it what a row does not say.
@@ -79,6 +94,15 @@ pub const TARGETS: &[Target] = &[
         arch: "x86_64_sysv.S",
         settled: true,
         cases: 256,
+        ..ROW
+    },
+    Target {
+        name: "x86_64-unknown-linux-musl",
+        triple: "x86_64-unknown-linux-musl",
+        arch: "x86_64_sysv.S",
+        packages: &["musl-tools", "libunwind-14-dev"],
+        linker: Some("xtask/linkers/musl"),
+        rustflags: "-Clink-self-contained=no -Crelocation-model=static",
         ..ROW
     },
     Target {
@@ -149,6 +173,18 @@ pub const TARGETS: &[Target] = &[
         settled: true,
         ..ROW
     },
+    // Frames whose return addresses are signed, and landing pads that the processor insists on.
+    Target {
+        name: "aarch64-unknown-linux-gnu+pac-ret,bti",
+        triple: "aarch64-unknown-linux-gnu",
+        arch: "aarch64_aapcs64.S",
+        how: How::Qemu("aarch64", "-cpu max -L /usr/aarch64-linux-gnu"),
+        packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"],
+        linker: Some("aarch64-linux-gnu-gcc"),
+        rustflags: "-Zbranch-protection=pac-ret,bti --cfg greenlet_bti",
+        env: &[("RUSTC_BOOTSTRAP", "1")],
+        ..ROW
+    },
     Target {
         name: "powerpc-unknown-linux-gnu",
         triple: "powerpc-unknown-linux-gnu",
@@ -210,6 +246,40 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("mipsel", "-L /usr/mipsel-linux-gnu"),
         packages: &["gcc-mipsel-linux-gnu", "libc6-dev-mipsel-cross", "qemu-user"],
         linker: Some("mipsel-linux-gnu-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "mips64el-unknown-linux-gnuabi64",
+        triple: "mips64el-unknown-linux-gnuabi64",
+        arch: "mips.S",
+        // The processor that it takes by default has no 64-bit floating-point registers.
+        how: How::Qemu("mips64el", "-cpu MIPS64R2-generic -L /usr/mips64el-linux-gnuabi64"),
+        packages: &["gcc-mips64el-linux-gnuabi64", "libc6-dev-mips64el-cross", "qemu-user"],
+        linker: Some("mips64el-linux-gnuabi64-gcc"),
+        ..ROW
+    },
+    Target {
+        name: "loongarch64-unknown-linux-gnu",
+        triple: "loongarch64-unknown-linux-gnu",
+        arch: "loongarch64.S",
+        how: How::Script("loongarch64", ""),
+        packages: &["clang-22", "lld-22", "unpacked:loong64-1"],
+        linker: Some("xtask/linkers/loongarch64"),
+        env: &[("CC_loongarch64_unknown_linux_gnu", "clang-22")],
+        ..ROW
+    },
+    Target {
+        name: "m68k-unknown-linux-gnu",
+        triple: "m68k-unknown-linux-gnu",
+        arch: "m68k.S",
+        how: How::C(CProgram {
+            source: "probe/m68k.c",
+            compiler: "m68k-linux-gnu-gcc -O1 -static",
+            emulator: "qemu-m68k",
+            says: ", 0 registers lost",
+        }),
+        packages: &["gcc-m68k-linux-gnu", "libc6-dev-m68k-cross", "qemu-user"],
+        settled: true,
         ..ROW
     },
     Target {
@@ -443,7 +513,7 @@ impl Target {
     /// What cargo is to run its programs with, `None` for directly.
     pub fn runner(&self) -> Option<String> {
         let runner = match &self.how {
-            How::Natively | How::Assembled(_) => return None,
+            How::Natively | How::C(_) | How::Assembled(_) => return None,
             How::Qemu(cpu, arguments) => format!("xtask/runners/qemu {cpu} {arguments}"),
             How::Script(script, arguments) => format!("xtask/runners/{script} {arguments}"),
             How::Board(board) => format!("xtask/runners/board {}", board.emulator),
@@ -465,6 +535,9 @@ impl Target {
                     None => format!("`{}`", words[0]),
                 }
             }
+            How::C(program) => {
+                format!("`{}`", program.emulator.split(' ').next().unwrap_or_default())
+            }
             How::Assembled(_) => "not at all".into(),
         }
     }
@@ -476,6 +549,7 @@ impl Target {
             _ if !self.settled => "executed: the register tests only",
             How::Natively | How::Qemu(..) | How::Script(..) => "executed: the whole test-suite",
             How::Board(_) => "executed: registers and random programs, `no_std`",
+            How::C(_) => "executed: the register test, in C",
         }
     }
 }
