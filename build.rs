@@ -66,7 +66,7 @@ fn main() {
         build.flag_if_supported("-mno-sse"); // a target without floating point
     }
     if arch.starts_with("powerpc") && has_altivec(&arch, &features) {
-        build.flag("-maltivec"); // the same
+        build.flag("-maltivec"); // gcc takes big-endian ones to have none
     }
     build.file(format!("arch/{file}")).compile("greenlet_arch");
 }
