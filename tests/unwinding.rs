@@ -51,7 +51,7 @@ fn ends_at_the_bottom(backtrace: &str) {
     let last = frames.last().unwrap();
     let bottom = ["greenlet_switch", "greenlet_jump"].iter().any(|name| last.0.contains(name))
         // A function whose symbol is a descriptor has no name here.
-        || last.0 == "<unknown>" && last.1.replace('\\', "/").contains("/arch/")
+        || last.0.ends_with("<unknown>") && last.1.replace('\\', "/").contains("/arch/")
         || is(last, "raw/thread", "begin")
         || is(last, "switch", "run");
     assert!(bottom, "ends at {last:?}:\n{backtrace}");
