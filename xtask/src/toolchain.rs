@@ -227,7 +227,7 @@ fn sysroot(compiler: Compiler, target: &Target) -> Result<PathBuf, String> {
         .env("CARGO_TARGET_DIR", work.join("target"))
         .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
         .env("RUSTFLAGS", flags)
-        .limit(Duration::from_secs(1200));
+        .limit(Duration::from_secs(2400));
     if !features.is_empty() {
         cargo = cargo.arg(format!("-Zbuild-std-features={features}"));
     }
