@@ -42,7 +42,7 @@ pub const FOLDERS: &[Folder] = &[
         hide: "qemu",
     },
     // The emulator for LoongArch (7.2's dies of an illegal instruction) and that machine's C library and start
-    // files. xtask/linkers/loongarch64 and xtask/runners/loongarch64 know this folder.
+    // files. xtask/linkers/loongarch64 and xtask/runners/qemu-loongarch64 know this folder.
     Folder {
         name: "loong64-1",
         suites: &["trixie"],

@@ -262,7 +262,7 @@ pub const TARGETS: &[Target] = &[
         name: "loongarch64-unknown-linux-gnu",
         triple: "loongarch64-unknown-linux-gnu",
         arch: "loongarch64.S",
-        how: How::Script("loongarch64", ""),
+        how: How::Script("qemu-loongarch64", ""),
         packages: &["clang-22", "lld-22", "unpacked:loong64-1"],
         linker: Some("xtask/linkers/loongarch64"),
         env: &[("CC_loongarch64_unknown_linux_gnu", "clang-22")],
@@ -546,7 +546,7 @@ impl Target {
     pub fn state(&self) -> &'static str {
         match self.how {
             How::Assembled(_) => "assembled; not tested",
-            _ if !self.settled => "executed: the register tests only",
+            _ if !self.settled => "not tested by `cargo xtask test` yet",
             How::Natively | How::Qemu(..) | How::Script(..) => "executed: the whole test-suite",
             How::Board(_) => "executed: registers and random programs, `no_std`",
             How::C(_) => "executed: the register test, in C",
