@@ -84,6 +84,7 @@ fn the_processor_insists_on_landing_pads() {
 }
 
 /// Two flows with a stack each. Nobody needs to be copied.
+#[repr(C)]
 struct World {
     starts: [*mut c_void; 2],
     current: usize,
@@ -143,11 +144,11 @@ fn a_switch_runs_in_guarded_pages() {
         println!("{} visits", unsafe { (*world).visits });
 
         // Slices, frames with signed return addresses that come back to their place, and unwinding through them.
-        let log = Log::<usize>::new();
+        let log = Log::<u32>::new();
         let child = spawn({
             let log = log.clone();
             move |()| {
-                let _guard = OnDrop(|| log.push(1));
+                let _guard = OnDrop(|| log.push(1u32));
                 loop {
                     main().switch(());
                 }
