@@ -498,7 +498,8 @@ impl Thread {
         }
     }
 
-    /// After the assembly, in the one that has started `target`. If `save` said no, the target has not begun.
+    /// After the assembly, in the one that has started `target`. If `save` said no, the target has not begun. (That is looked
+    /// at last: else the frame of whoever starts is larger, and with it the slice. `cargo xtask counts` sees it.)
     #[inline(always)]
     unsafe fn arrived_from_start(
         this: *mut Thread,
@@ -507,10 +508,11 @@ impl Thread {
     ) -> Result<*mut c_void, Error> {
         // SAFETY: `this` is valid; a target that was refused is, since nothing else has run.
         unsafe {
-            if done.is_null() {
-                (*target).stack = ptr::null_mut();
-            }
-            Self::arrived(this, done)
+            Self::arrived(this, done).inspect_err(|_| {
+                if done.is_null() {
+                    (*target).stack = ptr::null_mut()
+                }
+            })
         }
     }
 
