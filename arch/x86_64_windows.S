@@ -92,7 +92,7 @@ greenlet_switch:
         test    rax, rax
         jz      .Lresume                /* nothing has changed: return null */
 
-        xor     ebp, ebp                /* walkers by frame pointer end here */
+        xor     ebp, ebp                /* survives: only for walkers by frame pointer, who end here */
         mov     rcx, rdi
         mov     rdx, rax
         mov     qword ptr [rax - 16], 0 /* free: what was there is saved, or was never used */
@@ -104,7 +104,7 @@ greenlet_switch_restoring:
         .seh_stackalloc 32              /* and there is the return address, which is 0 */
         .seh_endprologue
         call    rsi                     /* result = restore(ctx, target) */
-        jmp     .Lresume
+        jmp     .Lresume                /* the next one: the return address of restore is to lie in this part */
         .seh_endproc
 
         .seh_proc greenlet_switch_resume
