@@ -1,7 +1,7 @@
 /* The arch file of whatever target the C compiler compiles for, for builds that do not want to know: add this one file.
 
-   The same choice as `arch_file` in build.rs, by what compilers define. `cargo xtask test` compares the two on every
-   target that it has a compiler for.                                                                                     */
+   The same choice as `arch_file` in build.rs, by what compilers define. `cargo xtask test` compares, for every target that it
+   knows.                                                                                                                 */
 
 #if defined(__x86_64__) && (defined(_WIN32) || defined(__CYGWIN__))
 #include "x86_64_windows.S"

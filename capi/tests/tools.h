@@ -19,7 +19,7 @@ static char *tool_native;
 static int tool_count;
 static struct { char *memory; size_t size; unsigned id; } tool_known[2];
 
-static void tool_stack(void *memory, size_t size)
+static inline void tool_stack(void *memory, size_t size)
 {
     tool_native = (char *)__builtin_frame_address(0) - TOOL_NATIVE;
     tool_known[tool_count].memory = memory;
@@ -35,15 +35,15 @@ static void tool_switch(void)
         VALGRIND_MAKE_MEM_DEFINED(tool_native, TOOL_NATIVE);
 }
 
-static void tool_no_stacks(void)
+static inline void tool_no_stacks(void)
 {
     tool_switch();
     while (tool_count)
         VALGRIND_STACK_DEREGISTER(tool_known[--tool_count].id);
 }
 #else
-static void tool_stack(void *memory, size_t size) { (void)memory, (void)size; }
-static void tool_no_stacks(void) {}
+static inline void tool_stack(void *memory, size_t size) { (void)memory, (void)size; }
+static inline void tool_no_stacks(void) {}
 static void tool_switch(void) {}
 #endif
 

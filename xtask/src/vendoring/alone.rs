@@ -2,7 +2,7 @@
 
 use super::{CFLAGS, all_right, compiler, must, outcome, program, runs_here, scratch, target};
 use crate::run::{Run, root};
-use crate::targets::Target;
+use crate::targets::{self, Target};
 use crate::test::Row;
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,40 @@ pub fn rows() -> Vec<Row> {
         quick: target.is_host(),
         run: Box::new(move || outcome(run(target, cpp.is_some()))),
     });
-    rows.collect()
+    let mut rows: Vec<Row> = rows.collect();
+    rows.push(Row {
+        name: "vendoring: any.S".into(),
+        packages: vec!["clang-22"],
+        quick: false,
+        run: Box::new(|| outcome(any_for_all())),
+    });
+    rows
+}
+
+/// For every target in the list: `any.S` comes to the same text as the file that the list names. One compiler knows them all.
+fn any_for_all() -> Result<usize, String> {
+    for target in targets::TARGETS {
+        let text = |file: &str| {
+            let clang =
+                Run::new("clang-22").arg(format!("--target={}", llvm_triple(target.triple)));
+            let text = clang.words("-E -P").arg(root().join("arch").join(file)).output();
+            let text = text.ok_or(format!("arch/{file} has nothing for {}", target.name))?;
+            Ok::<_, String>(text.lines().filter(|line| !line.trim().is_empty()).collect::<String>())
+        };
+        if text("any.S")? != text(target.arch)? {
+            return Err(format!("for {} arch/any.S is not arch/{}", target.name, target.arch));
+        }
+    }
+    Ok(targets::TARGETS.len())
+}
+
+/// Rust's names for RISC-V have the extensions in them.
+fn llvm_triple(triple: &str) -> String {
+    let (processor, rest) = triple.split_once('-').unwrap_or((triple, ""));
+    match ["riscv32", "riscv64"].into_iter().find(|family| processor.starts_with(family)) {
+        Some(family) => format!("{family}-{rest}"),
+        None => triple.to_string(),
+    }
 }
 
 fn run(target: &'static Target, cpp: bool) -> Result<usize, String> {
