@@ -24,8 +24,8 @@ pub struct Target {
     pub rustflags: &'static str,
     /// More environment for its builds: `CC_…`, `CFLAGS_…`.
     pub env: &'static [(&'static str, &'static str)],
-    /// Has the whole test-suite passed there, so that `cargo xtask test` holds it to that? If not, only the register
-    /// tests have been run, by hand; `cargo xtask cross` tries the rest.
+    /// Has the whole test-suite passed there, so that `cargo xtask test` holds it to that? If not, only `cargo xtask cross`
+    /// tries it.
     pub settled: bool,
     /// `PROPTEST_CASES` for its runs: as many as the emulator does in a minute or so.
     pub cases: u32,
@@ -112,6 +112,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("i386", "-L /usr/i686-linux-gnu"),
         packages: &["gcc-i686-linux-gnu", "libc6-dev-i386-cross", "qemu-user"],
         linker: Some("i686-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -143,6 +144,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("arm", "-L /usr/arm-linux-gnueabihf"),
         packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user"],
         linker: Some("arm-linux-gnueabihf-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -152,6 +154,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("arm", "-L /usr/arm-linux-gnueabi"),
         packages: &["gcc-arm-linux-gnueabi", "libc6-dev-armel-cross", "qemu-user"],
         linker: Some("arm-linux-gnueabi-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -192,6 +195,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("ppc", "-L /usr/powerpc-linux-gnu"),
         packages: &["gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross", "qemu-user"],
         linker: Some("powerpc-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -201,6 +205,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("ppc64", "-L /usr/powerpc64-linux-gnu"),
         packages: &["gcc-powerpc64-linux-gnu", "libc6-dev-ppc64-cross", "qemu-user"],
         linker: Some("powerpc64-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -210,6 +215,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("ppc64le", "-L /usr/powerpc64le-linux-gnu"),
         packages: &["gcc-powerpc64le-linux-gnu", "libc6-dev-ppc64el-cross", "qemu-user"],
         linker: Some("powerpc64le-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -219,6 +225,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("riscv64", "-L /usr/riscv64-linux-gnu"),
         packages: &["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross", "qemu-user"],
         linker: Some("riscv64-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
