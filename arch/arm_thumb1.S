@@ -58,10 +58,10 @@ greenlet_switch:
         beq     .Lresume                /* nothing has changed: return null */
 
         movs    r1, r0
-        movs    r7, #0                  /* walkers by frame pointer end here */
-        mov     r11, r7
+        movs    r7, #0                  /* survives: walkers by frame pointer end here */
+        mov     r11, r7                 /* survives: as do those of the older convention */
         .cfi_remember_state
-        mov     sp, r0
+        mov     sp, r0                  /* survives: as r1, which is the same */
         .fnend
 
         .fnstart                        /* above sp there may be another greenlet's bytes, or none */

@@ -171,7 +171,7 @@ fn on_board(target: &Target, board: &Board, toolchain: &Toolchain) -> Outcome {
 
 /// Why a run on a board does not count as passed: emulators end with status 0 in many ways, and a
 /// program can say its line and then fail.
-fn is_amiss(done: &Done, status: i32) -> Option<String> {
+pub fn is_amiss(done: &Done, status: i32) -> Option<String> {
     if done.timed_out || done.status != Some(status) {
         return Some(format!("{}, expected {status}", done.how()));
     }

@@ -43,8 +43,8 @@ pub fn command(args: Args) -> Result<bool, String> {
     if let Some(why) = cross::lacks(target) {
         return Err(why);
     }
-    if !matches!(target.how, How::Natively | How::Qemu(..) | How::Script(..)) {
-        return Err(format!("{} runs no test-suite", target.name));
+    if matches!(target.how, How::Assembled(_)) {
+        return Err(format!("{} runs nothing", target.name));
     }
     let directory = toolchain::target_directory().join("mutate");
     fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
@@ -123,9 +123,15 @@ fn build(
     let cargo = || {
         let cargo = toolchain.cargo().env("CC_ENABLE_DEBUG_OUTPUT", "1").quiet();
         let cargo = cargo.env("CARGO_TARGET_DIR", directory.join("target"));
-        cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+        match target.how {
+            How::Board(_) => cargo, // little memory
+            _ => cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
+        }
     };
-    let mut what = vec!["test --package greenlet --tests --no-run"];
+    let mut what = vec![match target.how {
+        How::Board(_) => "build --manifest-path tests/bare/Cargo.toml",
+        _ => "test --package greenlet --tests --no-run",
+    }];
     if cfi::can(target) && apt::lacks(&cfi::packages(target)).is_none() {
         what.push("build --package xtask --example cfi_probe");
     }
@@ -263,6 +269,12 @@ impl Test {
             .limit(limit)
             .quiet()
             .done();
+        if let How::Board(board) = &self.target.how {
+            return match cross::is_amiss(&done, board.status) {
+                Some(_) if done.timed_out => Some("no end".into()),
+                why => why,
+            };
+        }
         let tests = tests_in(&done.stdout);
         if done.timed_out {
             Some("no end".into())

@@ -201,6 +201,51 @@ fn round(on_separate: bool, static_buffers: bool) {
     }
 }
 
+/// What the callbacks of [`alone`] note: the start, and whether `save` says no.
+static mut START: usize = 0;
+static mut REFUSE: bool = false;
+
+unsafe extern "C" fn save(_: *mut c_void, sp: *mut c_void) -> *mut c_void {
+    // SAFETY: one thread.
+    unsafe {
+        START = sp.addr();
+        if REFUSE { ptr::null_mut() } else { sp }
+    }
+}
+
+unsafe extern "C" fn restore(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void {
+    // SAFETY: one thread.
+    assert!(sp.addr() == unsafe { START }, "restore is not given the target");
+    ctx.wrapping_byte_add(1)
+}
+
+/// The assembly without the engine: switches to itself, and switches that are refused.
+fn alone() {
+    unsafe extern "C" {
+        fn greenlet_switch(
+            save: *mut c_void,
+            restore: *mut c_void,
+            ctx: *mut c_void,
+        ) -> *mut c_void;
+    }
+    for round in 0..100 {
+        let refuse = round % 2 == 1;
+        let load = Image::random(word);
+        let mut store = Image::zeroed();
+        let ctx = ptr::without_provenance_mut(round * 16);
+        let arguments = [save as *mut c_void, restore as *mut c_void, ctx];
+        // SAFETY: one thread. The target of the switch is where it began, and nothing has to be copied.
+        let result = unsafe {
+            REFUSE = refuse;
+            probe(&load, &mut store, greenlet_switch, arguments)
+        };
+        assert!(result.addr() == if refuse { 0 } else { round * 16 + 1 }, "what it returns");
+        for lost in load.lost(&store) {
+            panic!("alone, refused: {refuse}: {lost}");
+        }
+    }
+}
+
 /// Runs all of them.
 ///
 /// # Safety
@@ -209,6 +254,7 @@ fn round(on_separate: bool, static_buffers: bool) {
 pub unsafe fn run(arena: *mut u8) {
     // SAFETY: as the caller promises; nobody else runs.
     unsafe { WORLD.arena = arena };
+    alone();
     for on_separate in [false, true] {
         for static_buffers in [false, true] {
             round(on_separate, static_buffers);
