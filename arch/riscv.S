@@ -133,7 +133,7 @@ greenlet_switch:
 
         mv      a1, a0
         mv      a0, CTX
-        mv      s0, zero                /* walkers by frame pointer end here */
+        mv      s0, zero                /* survives: walkers by frame pointer end here */
         .cfi_remember_state
         mv      sp, a1
         .cfi_undefined ra               /* above sp there may be another greenlet's bytes, or none */
