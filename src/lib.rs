@@ -25,6 +25,7 @@
 //! - [`Greenlet`]: symmetric coroutines. Read the contract of [`Greenlet::new`]: it is the one `unsafe` thing here.
 //! - [`Generator`]: a closure that yields from any depth, as an iterator.
 //! - [`tasklet`]: micro-threads that a scheduler runs in turn, and channels between them.
+//! - [`bridge`]: synchronous code, any depth, that awaits futures.
 //! - [`raw`]: the engine, for hosts that bring objects of their own. All that there is without the feature `std`.
 //!
 //! # Greenlets that exchange different types
@@ -58,6 +59,8 @@ extern crate std;
 
 pub mod raw;
 
+#[cfg(feature = "std")]
+pub mod bridge;
 #[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
