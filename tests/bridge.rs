@@ -47,7 +47,8 @@ impl Clock {
     fn tick(&self) {
         self.0.0.set(self.0.0.get() + 1);
         let now = self.0.0.get();
-        let due: Vec<_> = self.0.1.borrow_mut().extract_if(.., |(until, _)| *until <= now).collect();
+        let due: Vec<_> =
+            self.0.1.borrow_mut().extract_if(.., |(until, _)| *until <= now).collect();
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
@@ -242,7 +243,10 @@ fn panics_go_both_ways() {
 #[test]
 fn what_cannot_be_awaited_is_refused() {
     assert_eq!(bridge::try_wait(async { 1 }), Err(WaitError::Outside));
-    assert_eq!(payload_text(&caught(|| bridge::wait(async {}))), "nothing can be awaited outside a bridge");
+    assert_eq!(
+        payload_text(&caught(|| bridge::wait(async {}))),
+        "nothing can be awaited outside a bridge"
+    );
     let mut refused = enter(|| {
         let result = Rc::new(Cell::new(None));
         let put = result.clone();
