@@ -23,9 +23,12 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// A clock that only moves when somebody says so, and who waits for what time.
+/// A clock that only moves when somebody says so, and its sleepers.
 #[derive(Clone, Default)]
-struct Clock(Rc<(Cell<u32>, RefCell<Vec<(u32, Waker)>>)>);
+struct Clock(Rc<(Cell<u32>, Sleepers)>);
+
+/// Who waits for what time.
+type Sleepers = RefCell<Vec<(u32, Waker)>>;
 
 impl Clock {
     /// Registers its waker, not more than once, as a real timer does.

@@ -50,7 +50,7 @@ pub fn all() -> Vec<Case> {
         Case::new(TASKLETS, "the same, sender preferred", || tasklets::channel(Preference::Sender)),
         Case::new(TASKLETS, "send + select of two", tasklets::select),
         Case::new(TASKLETS, "schedule, main and one", || tasklets::turns(1)),
-        Case::new(TASKLETS, "schedule, a thousand", || tasklets::turns(999)),
+        Case::new(TASKLETS, "schedule, main and 63", || tasklets::turns(63)),
         Case::new(TASKLETS, "spawn + run + finish", tasklets::life),
         Case::new(TASKLETS, "spawn + join", tasklets::join),
         Case::new(TASKLETS, "a thousand spawned, run, finished", tasklets::lives),
