@@ -18,7 +18,9 @@ print(sys.implementation.name)
 ";
 
 fn main() {
-    for name in ["PYO3_PYTHON", "PYTHON_SYS_EXECUTABLE", "GREENLET_PYTHON_ROOT", "VIRTUAL_ENV", "PATH"] {
+    for name in
+        ["PYO3_PYTHON", "PYTHON_SYS_EXECUTABLE", "GREENLET_PYTHON_ROOT", "VIRTUAL_ENV", "PATH"]
+    {
         println!("cargo::rerun-if-env-changed={name}");
     }
     for file in ["build.rs", "csrc/state.c", "csrc/state.h", "csrc/types.c"] {

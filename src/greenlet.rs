@@ -265,6 +265,10 @@ impl<In: 'static, Out: 'static> Greenlet<In, Out> {
     /// the same stack. Neither may anybody rely on a value in its frames being dropped before its memory is
     /// reused.
     ///
+    /// And the other way round: it does not switch inside `LocalKey::with` if it may then still be suspended when its
+    /// thread ends. What is suspended then is unwound while thread-locals are destroyed, in no particular order, and the
+    /// borrowed one may be gone.
+    ///
     /// Ordinary code has no such pointers, since what it lends is given back before it could switch. Broken by
     ///
     /// - a scoped thread (`std::thread::scope`) that borrows from the greenlet's frames, while the scope's closure switches;

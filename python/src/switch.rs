@@ -628,7 +628,8 @@ pub unsafe fn start(
             incref(finish.cast());
             refusal
         } else {
-            match raw::Thread::start(thread, Imp::raw(target), stack, life::body, word) {
+            // Not `start`: what called us is C, whose floating-point control words are kept.
+            match raw::Thread::start_called(thread, Imp::raw(target), stack, life::body, word) {
                 Ok(value) => return Started::Back(arrived(record, ts, here, value.cast())),
                 Err(refusal) => refusal,
             }

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import ctypes
 import gc
 import os
+import platform
 import sys
 import threading
 import weakref
@@ -374,3 +376,26 @@ def test_last_reference_goes_away_in_a_collection():
     gc.collect()
     assert seen.count("killed") == 50
     assert seen.count("del") == 150
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="FE_UPWARD is another number elsewhere")
+def test_each_has_its_own_rounding_mode_from_its_start_on():
+    libm = ctypes.CDLL("libm.so.6")
+    nearest, upward = 0, 0x800
+    main = getcurrent()
+
+    def run():
+        libm.fesetround(upward)
+        main.switch()
+        seen.append(libm.fegetround())
+
+    seen = []
+    g = greenlet(run)
+    try:
+        g.switch()
+        seen.append(libm.fegetround())
+        g.switch()
+        seen.append(libm.fegetround())
+    finally:
+        libm.fesetround(nearest)
+    assert seen == [nearest, upward, nearest]
