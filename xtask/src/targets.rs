@@ -164,6 +164,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("arm", "-L /usr/arm-linux-gnueabihf"),
         packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross", "qemu-user"],
         linker: Some("arm-linux-gnueabihf-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
