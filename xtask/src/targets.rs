@@ -187,6 +187,7 @@ pub const TARGETS: &[Target] = &[
         linker: Some("aarch64-linux-gnu-gcc"),
         rustflags: "-Zbranch-protection=pac-ret,bti --cfg greenlet_bti",
         env: &[("RUSTC_BOOTSTRAP", "1")],
+        settled: true,
         ..ROW
     },
     Target {
