@@ -88,9 +88,11 @@ def main():
     arguments = parser.parse_args()
     asked = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.machine())"
     version = subprocess.run([arguments.python, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
+    rustc = subprocess.run(["rustc", "-V"], check=True, capture_output=True, text=True).stdout.split()[1]
+    compiler = "rustc " + ".".join(rustc.split(".")[:2])
     recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    if arguments.check and version not in recorded:
-        print(f"no counts are recorded for {version}: nothing to check")
+    if arguments.check and (recorded.get("compiler") != compiler or version not in recorded):
+        print(f"no counts are recorded for {version} and {compiler}: nothing to check")
         return 0
     measured, grown = {}, []
     for name in PATHS:
@@ -109,6 +111,8 @@ def main():
                 if cost >= 1:
                     print(f"  {cost:10,.1f}  {function}  ({pathlib.Path(file).name.split('.')[0]})")
     if arguments.record:
+        if recorded.get("compiler") != compiler:
+            recorded = {"compiler": compiler}  # another compiler's say nothing about this one's
         recorded[version] = measured
         RECORD.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n")
     if grown:

@@ -118,7 +118,7 @@ Instructions of one operation on x86-64, as callgrind counts them, by compiler. 
 than 3 % larger; `cargo xtask counts --record` writes them anew, and the commit that does so says why.";
 
 /// `rustc 1.96`: a patch release makes the same code.
-fn compiler() -> String {
+pub fn compiler() -> String {
     let version = Run::new("rustc").arg("-V").output().unwrap_or_default();
     let number = version.split_whitespace().nth(1).unwrap_or("?");
     let minor: Vec<&str> = number.split('.').take(2).collect();

@@ -26,6 +26,8 @@ use suites::Suite;
 
 /// The versions on which real programs are run too: the packages that they need are not there for all.
 const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
+/// The version on which the instructions of the hot paths are counted.
+const COUNTS_ON: &str = "3.12";
 /// The version whose type checker, source distribution and clean clone are tested.
 const TYPES_ON: &str = "3.12";
 
@@ -66,6 +68,9 @@ pub fn rows(install: bool) -> Vec<Row> {
         row(version, Suite::Ours, version);
         if PROGRAMS_ON.contains(&version.name) {
             row(version, Suite::Programs, version);
+        }
+        if version.name == COUNTS_ON {
+            row(version, Suite::Counts, version);
         }
         if version.name == TYPES_ON {
             row(version, Suite::Types, version);

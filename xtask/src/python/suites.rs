@@ -3,6 +3,7 @@
 //! - the reference package's own tests, out of its released wheel, never copied into the repository;
 //! - our own, `python/tests`;
 //! - programs on packages that use greenlets, as they are released, `python/tests/programs`;
+//! - the instructions of the extension's hot paths beside what was recorded of them, `python/benches/counts.py`;
 //! - the type checker's comparison of the stubs with the module;
 //! - `pip install .` of a clean clone, and of the source distribution.
 //!
@@ -43,6 +44,7 @@ pub enum Suite {
     Reference,
     Ours,
     Programs,
+    Counts,
     Types,
     Source,
 }
@@ -54,6 +56,7 @@ impl Suite {
             Suite::Reference => "the reference's tests",
             Suite::Ours => "our tests",
             Suite::Programs => "real programs",
+            Suite::Counts => "instruction counts",
             Suite::Types => "stubs",
             Suite::Source => "pip install .",
         }
@@ -61,12 +64,22 @@ impl Suite {
 
     /// Debian packages that it needs here.
     pub fn packages(self) -> Option<&'static str> {
-        (self == Suite::Source).then_some("git")
+        match self {
+            Suite::Source => Some("git"),
+            Suite::Counts => Some("valgrind"),
+            _ => None,
+        }
     }
 
     /// Runs it. All but `Source` need a wheel.
     pub fn run(self, interpreter: &Interpreter, wheel: Option<&Path>) -> Outcome {
+        if self == Suite::Counts
+            && let Some(why) = cannot_compare_counts()
+        {
+            return Outcome::Skipped(why);
+        }
         let result = match self {
+            Suite::Counts => instruction_counts(interpreter, wheel),
             Suite::Reference => reference(interpreter, wheel),
             Suite::Ours => ours(interpreter, wheel),
             Suite::Programs => programs(interpreter, wheel),
@@ -221,6 +234,26 @@ fn ours(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String
 fn programs(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
     Venv::new(interpreter, "programs", wheel, PROGRAM_PACKAGES)?
         .pytest("python/programs", |run| run)
+}
+
+/// Another compiler makes other code: its counts say nothing about ours.
+fn cannot_compare_counts() -> Option<String> {
+    let (file, compiler) = ("python/benches/counts.json", crate::counts::compiler());
+    let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+    let is_recorded = text.contains(&format!("\"compiler\": \"{compiler}\""));
+    (!is_recorded).then(|| format!("{file} is not of {compiler}"))
+}
+
+fn instruction_counts(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
+    let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
+    let script = root().join("python/benches/counts.py");
+    let done = venv.python().arg(script).arg(venv.path.join("bin/python")).arg("--check").done();
+    let paths = done.stdout.lines().filter(|line| line.ends_with("  ok")).count();
+    match (done.ok(), paths) {
+        (true, 1..) => Ok(paths),
+        (true, 0) => Err("nothing was compared".into()),
+        (false, _) => Err(done.stdout.lines().last().unwrap_or("no output").into()),
+    }
 }
 
 fn types(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
