@@ -103,6 +103,7 @@ pub const TARGETS: &[Target] = &[
         packages: &["musl-tools", "libunwind-14-dev"],
         linker: Some("xtask/linkers/musl"),
         rustflags: "-Clink-self-contained=no -Crelocation-model=static",
+        settled: true,
         ..ROW
     },
     Target {
