@@ -238,6 +238,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("s390x", "-L /usr/s390x-linux-gnu"),
         packages: &["gcc-s390x-linux-gnu", "libc6-dev-s390x-cross", "qemu-user"],
         linker: Some("s390x-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
