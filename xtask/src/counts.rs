@@ -85,10 +85,7 @@ fn count() -> Result<Vec<(String, f64)>, String> {
     }
     let ours = |name: &str| {
         let (group, case) = name.split_once('/').unwrap_or(("", ""));
-        let peer = PEERS
-            .iter()
-            .any(|peer| case.split(' ').any(|word| word == *peer || word == format!("{peer},")));
-        GROUPS.contains(&group) && (!peer || case.starts_with("Generator"))
+        GROUPS.contains(&group) && !case.split([' ', ',']).any(|word| PEERS.contains(&word))
     };
     let counted: Vec<_> =
         done.stdout.lines().filter_map(case).filter(|(name, _)| ours(name)).collect();
