@@ -204,7 +204,8 @@ impl core::error::Error for WaitError {}
 ///
 /// ```compile_fail,E0597
 /// let number = 5;
-/// greenlet::bridge::wait(async { &number; });
+/// let borrowed = &number;
+/// greenlet::bridge::wait(async move { *borrowed });
 /// ```
 ///
 /// # Panics
