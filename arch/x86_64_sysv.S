@@ -61,7 +61,7 @@
         .p2align 4
 SYM(greenlet_switch):
         .cfi_startproc
-        endbr64
+        endbr64                         /* survives: a landing pad, which Linux does not ask of programs */
         push    r15
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset r15, 0
@@ -179,7 +179,7 @@ SYM(greenlet_swap):
         sub     rsp, 8
         .cfi_adjust_cfa_offset 8
         mov     [rdi], rsp
-        mov     rax, rsp
+        mov     rax, rsp                /* the target's result: not null */
         mov     rsp, rsi                /* the same layout, so the same rules: now the target's */
         add     rsp, 8
         .cfi_adjust_cfa_offset -8

@@ -34,7 +34,7 @@ cargo xtask COMMAND
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
   counts [--record]                             instructions of the hot paths beside what was recorded
-  mutate [TARGET] [--install]                   which single mistakes in an arch file no test notices
+  mutate [TARGET] [--install] [--lines A-B]     which single mistakes in an arch file no test notices
   install-c PREFIX [--target TARGET]            libgreenlet: static and shared library, header, pkg-config file
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
         "counts" => Args::parse(rest, &["--record"], &[]).and_then(counts::command),
-        "mutate" => Args::parse(rest, &["--install"], &[]).and_then(mutate::command),
+        "mutate" => Args::parse(rest, &["--install"], &["--lines"]).and_then(mutate::command),
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "install-c" => Args::parse(rest, &[], &["--target"]).and_then(vendoring::install::command),

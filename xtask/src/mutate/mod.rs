@@ -12,6 +12,9 @@
 //!
 //! What survives must say why, with a comment `survives: reason` on its line of the arch file.
 //!
+//! A mutant is dead as soon as one test fails, so those that are about the assembly run first, and with few cases before they
+//! run with all. The rest of the test-suite is built only if one survives these that has no reason to.
+//!
 //! This file runs things and counts. What can be altered is in `lines`, bytes are in `code`.
 
 mod code;
@@ -23,13 +26,21 @@ use crate::targets::{self, How, Target};
 use crate::toolchain::{self, Toolchain};
 use crate::{apt, cfi, cross};
 use code::{Patch, Source};
+use lines::Line;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// `PROPTEST_CASES` for a mutant, natively. Most die at once; those that do not are run to the end.
 const CASES: u32 = 64;
+
+/// What most die of, and with so few cases.
+const QUICK: (&[&str], u32) = (&["registers", "engine"], 4);
+
+/// The tests that are about the assembly.
+const FIRST: &str = "--test registers --test engine --test entries --test unwinding --test bti --test windows --test windows_unwind";
 
 /// The command: for the target that was named, or this machine's.
 pub fn command(args: Args) -> Result<bool, String> {
@@ -46,78 +57,154 @@ pub fn command(args: Args) -> Result<bool, String> {
     if matches!(target.how, How::Assembled(_)) {
         return Err(format!("{} runs nothing", target.name));
     }
-    let directory = toolchain::target_directory().join("mutate");
+    let directory = toolchain::target_directory().join("mutate").join(target.name);
     fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
 
     let toolchain = Toolchain::new(target)?;
-    let (programs, assemble) = build(target, &toolchain, &directory)?;
+    let lines = args.option("--lines").map(line_numbers).transpose()?;
+    let hosted = !matches!(target.how, How::Board(_));
+    let mut what = vec![if hosted {
+        format!("test --package greenlet --no-run {FIRST}")
+    } else {
+        "build --manifest-path tests/bare/Cargo.toml".into()
+    }];
+    if cfi::can(target) && apt::lacks(&cfi::packages(target)).is_none() {
+        what.push("build --package xtask --example cfi_probe".into());
+    }
+    let programs = build(target, &toolchain, &directory, &what)?;
+    let assemble = assembler_command(&directory.join("target").join(target.triple), target)?;
     let source = Source::new(root().join("arch").join(target.arch), assemble, directory.clone())?;
-    let mut tests = Vec::new();
-    for program in programs {
-        match source.find_in(&program)? {
-            Some(place) => tests.push(Test::new(target, program, place, &directory)),
-            None => println!("{}: does not have the arch file in it", program.display()),
-        }
-    }
-    let mut killers = Vec::new();
-    for test in &mut tests {
-        if !test.baseline(&source)? {
-            continue;
-        }
-        killers.push(&*test);
-    }
-    // The quick ones first; the one with the debugger last.
-    killers.sort_by(|a, b| a.is_cfi().cmp(&b.is_cfi()).then(a.seconds.total_cmp(&b.seconds)));
+
+    let mut judge = Judge { target, source, directory, lines, dead: 0, explained: 0, skipped: 0 };
+    let mut killers = judge.killers(programs.clone())?;
     if killers.is_empty() {
         return Err("there is no test to run".into());
     }
-    judge(target, &source, &killers)
+    let mut survivors = judge.all(&killers);
+    if hosted && !survivors.is_empty() {
+        let what = ["test --package greenlet --no-run --tests".to_string()];
+        let mut rest = build(target, &toolchain, &judge.directory, &what)?;
+        rest.retain(|program| !programs.contains(program));
+        killers = judge.killers(rest)?;
+        survivors = judge.rest(survivors, &killers);
+    }
+    Ok(judge.verdict(&survivors))
 }
 
-/// Runs every mutant, and prints what became of them.
-fn judge(target: &Target, source: &Source, killers: &[&Test]) -> Result<bool, String> {
-    let (mut dead, mut explained, mut survived) = (0, 0, Vec::new());
-    let mut skipped = 0;
-    for line in source.lines() {
-        for mutant in source.mutants(line) {
-            let Some(patches) = mutant.patches else {
-                skipped += 1;
+/// `A-B`, or one line.
+fn line_numbers(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.parse().map_err(|_| format!("--lines: {text} is no number"));
+    Ok(number(first)?..=number(last)?)
+}
+
+/// What it takes to run mutants, and what became of them so far.
+struct Judge {
+    target: &'static Target,
+    source: Source,
+    directory: PathBuf,
+    lines: Option<RangeInclusive<usize>>,
+    dead: usize,
+    explained: usize,
+    skipped: usize,
+}
+
+impl Judge {
+    /// Those of the programs that have the arch file in them and pass unaltered, the ones to run first in front.
+    fn killers(&self, programs: Vec<PathBuf>) -> Result<Vec<Test>, String> {
+        let all = if self.target.is_host() { CASES } else { CASES.min(self.target.cases) };
+        let mut killers = Vec::new();
+        for program in programs {
+            let Some(place) = self.source.find_in(&program)? else {
+                println!("{}: does not have the arch file in it", program.display());
                 continue;
             };
-            let what = format!("{}:{}: {}", target.arch, line.number, mutant.what);
-            match killers.iter().find_map(|test| test.kills(&patches)) {
-                Some(how) => {
-                    dead += 1;
-                    println!("dead      {what}    [{how}]");
-                }
-                None if line.survives.is_some() => {
-                    explained += 1;
-                    println!("explained {what}: {}", line.survives.as_deref().unwrap_or_default());
-                }
-                None => {
-                    println!("SURVIVES  {what}");
-                    survived.push(what);
+            let test = Test::new(self.target, program, place, &self.directory);
+            let quick = QUICK.0.contains(&test.name()).then_some(QUICK.1);
+            for cases in quick.into_iter().chain([all]) {
+                let mut test = Test { cases, ..test.clone() };
+                if test.baseline(&self.source)? {
+                    killers.push(test);
                 }
             }
         }
+        // The quick ones first; the one with the debugger last.
+        killers.sort_by(|a, b| a.is_cfi().cmp(&b.is_cfi()).then(a.seconds.total_cmp(&b.seconds)));
+        Ok(killers)
     }
-    println!(
-        "\n{}: {dead} mutants dead, {explained} survive as explained, {skipped} cannot be assembled",
-        target.name
-    );
-    for what in &survived {
-        println!("survives without a reason: {what}");
+
+    /// Runs every mutant. The answer is those that survive without a reason.
+    fn all(&mut self, killers: &[Test]) -> Vec<(String, Vec<Patch>)> {
+        let mut survivors = Vec::new();
+        let wanted = |line: &&Line| self.lines.as_ref().is_none_or(|l| l.contains(&line.number));
+        for line in self.source.lines().filter(wanted) {
+            for mutant in self.source.mutants(line) {
+                let Some(patches) = mutant.patches else {
+                    self.skipped += 1;
+                    continue;
+                };
+                let what = format!("{}:{}: {}", self.target.arch, line.number, mutant.what);
+                match killers.iter().find_map(|test| test.kills(&patches)) {
+                    Some(how) => {
+                        self.dead += 1;
+                        println!("dead      {what}    [{how}]");
+                    }
+                    None if line.survives.is_some() => {
+                        self.explained += 1;
+                        let why = line.survives.as_deref().unwrap_or_default();
+                        println!("explained {what}: {why}");
+                    }
+                    None => {
+                        println!("SURVIVES  {what}");
+                        survivors.push((what, patches));
+                    }
+                }
+            }
+        }
+        survivors
     }
-    println!("{} passed, {} failed", dead + explained, survived.len());
-    Ok(survived.is_empty() && dead > 0)
+
+    /// Runs those again that survived the first tests, with others. The answer is those that survive them too.
+    fn rest(
+        &mut self,
+        survivors: Vec<(String, Vec<Patch>)>,
+        killers: &[Test],
+    ) -> Vec<(String, Vec<Patch>)> {
+        let mut left = Vec::new();
+        for (what, patches) in survivors {
+            match killers.iter().find_map(|test| test.kills(&patches)) {
+                Some(how) => {
+                    self.dead += 1;
+                    println!("dead      {what}    [{how}]");
+                }
+                None => left.push((what, patches)),
+            }
+        }
+        left
+    }
+
+    /// Prints it.
+    fn verdict(&self, survivors: &[(String, Vec<Patch>)]) -> bool {
+        let (dead, explained) = (self.dead, self.explained);
+        println!(
+            "\n{}: {dead} mutants dead, {explained} survive as explained, {} cannot be assembled",
+            self.target.name, self.skipped
+        );
+        for (what, _) in survivors {
+            println!("survives without a reason: {what}");
+        }
+        println!("{} passed, {} failed", dead + explained, survivors.len());
+        survivors.is_empty() && dead > 0
+    }
 }
 
-/// Builds the test programs, and finds the command that assembled the arch file for them.
+/// Builds programs by these commands of cargo's.
 fn build(
     target: &'static Target,
     toolchain: &Toolchain,
     directory: &Path,
-) -> Result<(Vec<PathBuf>, Vec<String>), String> {
+    what: &[String],
+) -> Result<Vec<PathBuf>, String> {
     let mut programs = Vec::new();
     // A target directory of its own: the build script's output is wanted, so it must run with this.
     let cargo = || {
@@ -125,16 +212,11 @@ fn build(
         let cargo = cargo.env("CARGO_TARGET_DIR", directory.join("target"));
         match target.how {
             How::Board(_) => cargo, // little memory
-            _ => cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
+            _ => cargo
+                .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+                .env("CARGO_PROFILE_RELEASE_LTO", "off"), // as the rows of `cross`, and for the same reason
         }
     };
-    let mut what = vec![match target.how {
-        How::Board(_) => "build --manifest-path tests/bare/Cargo.toml",
-        _ => "test --package greenlet --tests --no-run",
-    }];
-    if cfi::can(target) && apt::lacks(&cfi::packages(target)).is_none() {
-        what.push("build --package xtask --example cfi_probe");
-    }
     println!("building the tests for {}", target.name);
     for words in what {
         let done = cargo()
@@ -152,8 +234,7 @@ fn build(
             }
         }
     }
-    let command = assembler_command(&directory.join("target").join(target.triple), target)?;
-    Ok((programs, command))
+    Ok(programs)
 }
 
 /// What the `cc` crate ran, out of the newest output of the build script that has it.
@@ -180,6 +261,7 @@ fn assembler_command(target: &Path, row: &Target) -> Result<Vec<String>, String>
 }
 
 /// One test program, and its copy that is patched.
+#[derive(Clone)]
 struct Test {
     program: PathBuf,
     copy: PathBuf,
@@ -197,8 +279,7 @@ impl Test {
         let copy = dir.join(program.file_name().unwrap_or_default());
         let runner = target.runner().unwrap_or_default();
         let runner = runner.split_whitespace().map(String::from).collect();
-        let cases = if target.is_host() { CASES } else { CASES.min(target.cases) };
-        Test { program, copy, bytes, place: at, runner, target, cases, seconds: 0.0 }
+        Test { program, copy, bytes, place: at, runner, target, cases: 0, seconds: 0.0 }
     }
 
     /// A short name for the log.
@@ -221,7 +302,12 @@ impl Test {
         self.seconds = begin.elapsed().as_secs_f64();
         match failure {
             None => {
-                println!("{}: passes unaltered in {:.1} s", self.name(), self.seconds);
+                println!(
+                    "{}: passes unaltered in {:.1} s ({} cases)",
+                    self.name(),
+                    self.seconds,
+                    self.cases
+                );
                 Ok(true)
             }
             Some(how) if how == NO_TEST => Ok(false),
