@@ -20,6 +20,9 @@ pub struct Row {
 /// Arguments for the examples that want some. The others are run without.
 const EXAMPLE_ARGUMENTS: &[(&str, &str)] = &[("million", "100000")];
 
+/// Examples that are crates of their own, since they have dependencies: the crate, the program and its arguments.
+const EXAMPLE_CRATES: &[(&str, &str, &str)] = &[("greenlet-examples-chat", "chat", "2000")];
+
 /// Examples with a row of their own.
 const OWN_ROW: &[&str] = &["abort"];
 
@@ -106,6 +109,14 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
             program(Run::cargo().words("run --release --example").arg(&name).arg("--").words(words))
         };
         row(label.trim_end(), false, Box::new(run));
+    }
+
+    for (package, name, arguments) in EXAMPLE_CRATES {
+        let run = move || {
+            let run = Run::cargo().words("run --release -p").arg(package).arg("--bin").arg(name);
+            program(run.arg("--").words(arguments))
+        };
+        row(&format!("example: {name} {arguments}"), false, Box::new(run));
     }
 
     rows.extend(vendoring::rows());
