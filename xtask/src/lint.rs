@@ -14,6 +14,9 @@ pub fn command(args: Args) -> Result<bool, String> {
     table.row("rustfmt, tests/bare", || {
         run(Run::cargo().words("fmt --check --manifest-path tests/bare/Cargo.toml"))
     });
+    table.row("rustfmt, fuzz", || {
+        run(Run::cargo().words("fmt --check --manifest-path fuzz/Cargo.toml"))
+    });
     for (features, words) in [
         ("default", "--workspace --all-targets"),
         ("alloc", "-p greenlet --all-targets --no-default-features --features alloc"),

@@ -12,6 +12,7 @@ mod cfi;
 mod counts;
 mod cross;
 mod debs;
+mod fuzz;
 mod lint;
 mod mutate;
 mod python;
@@ -35,6 +36,8 @@ cargo xtask COMMAND
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
   counts [--record]                             instructions of the hot paths beside what was recorded
   mutate [TARGET] [--install] [--lines A-B]     which single mistakes in an arch file no test notices
+  fuzz [TARGET…] [--seconds N] [--install]      the fuzz targets, a minute each unless said otherwise; --minimize makes the
+                                                corpus of what was found, --coverage shows the lines that it reaches
   install-c PREFIX [--target TARGET]            libgreenlet: static and shared library, header, pkg-config file
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
         "counts" => Args::parse(rest, &["--record"], &[]).and_then(counts::command),
         "mutate" => Args::parse(rest, &["--install"], &["--lines"]).and_then(mutate::command),
+        "fuzz" => Args::parse(rest, &["--install", "--minimize", "--coverage"], &["--seconds"])
+            .and_then(fuzz::command),
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "install-c" => Args::parse(rest, &[], &["--target"]).and_then(vendoring::install::command),

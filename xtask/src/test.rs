@@ -5,7 +5,7 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
-use crate::{apt, cfi, counts, python, vendoring};
+use crate::{apt, cfi, counts, fuzz, python, vendoring};
 
 /// One row: what it is called, what it needs, and how it is run.
 pub struct Row {
@@ -120,6 +120,7 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
     }
 
     rows.extend(vendoring::rows());
+    rows.extend(fuzz::rows());
     if cfg!(target_arch = "x86_64") {
         rows.push(Row {
             name: "instruction counts".into(),

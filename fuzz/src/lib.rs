@@ -1,0 +1,56 @@
+//! What the fuzz targets share: choices made from bytes, and which panics are meant.
+//!
+//! A target reads its input as a program, with the operations of the property tests, and carries it out against the same
+//! model. So a crash found here is a failing case of those tests. It must never know what an operation means.
+
+use arbitrary::Unstructured;
+
+/// Whether panics of other threads than the first are printed.
+const TRACE: &str = "GREENLET_TRACE";
+
+/// Choices made from an input. At its end all of them are 0.
+pub struct Bytes<'a>(Unstructured<'a>);
+
+impl<'a> Bytes<'a> {
+    pub fn new(data: &'a [u8]) -> Bytes<'a> {
+        Bytes(Unstructured::new(data))
+    }
+
+    /// Is there another operation?
+    pub fn more(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// A number below `end`, out of one byte.
+    pub fn below(&mut self, end: u8) -> u8 {
+        self.0.arbitrary::<u8>().unwrap_or(0) % end
+    }
+
+    /// A number below `end`, out of two bytes.
+    pub fn below_u16(&mut self, end: u16) -> u16 {
+        self.0.arbitrary::<u16>().unwrap_or(0) % end
+    }
+
+    pub fn flag(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    /// True once in `n` times.
+    pub fn once_in(&mut self, n: u8) -> bool {
+        self.below(n) == n - 1
+    }
+}
+
+/// Lets panics end the process only where they are the target's own: programs panic on purpose, on threads of their own.
+/// To be called first, since libFuzzer's own hook ends the process at every panic.
+pub fn panics_of_programs_are_meant() {
+    std::panic::set_hook(Box::new(|info| {
+        let own = std::thread::current().name() == Some("main");
+        if own || std::env::var_os(TRACE).is_some() {
+            eprintln!("{info}");
+        }
+        if own {
+            std::process::abort();
+        }
+    }));
+}

@@ -1,0 +1,107 @@
+//! The Rust API: a program of greenlets and generators out of bytes, against the model of `tests/property`, on up to three
+//! threads at a time, each with a program of its own.
+#![no_main]
+
+#[path = "../../tests/property/model.rs"]
+#[allow(dead_code, reason = "the property tests shrink with the rest")]
+mod model;
+#[path = "../../tests/property/real.rs"]
+mod real;
+
+use greenlet_fuzz::{Bytes, panics_of_programs_are_meant};
+use libfuzzer_sys::fuzz_target;
+use model::{Op, Style, Ty};
+
+/// As long as the property tests' programs, and half as long again.
+const MOST: usize = 120;
+
+fn ty(bytes: &mut Bytes) -> Ty {
+    if bytes.once_in(5) { Ty::Large } else { Ty::Small }
+}
+
+fn style(bytes: &mut Bytes) -> Style {
+    if bytes.flag() { Style::Try } else { Style::Raise }
+}
+
+fn op(bytes: &mut Bytes) -> Op {
+    let rarely = |bytes: &mut Bytes| bytes.once_in(12);
+    match bytes.below(26) {
+        0..4 => Op::Create {
+            parent: bytes.flag().then(|| bytes.below(16)),
+            takes: ty(bytes),
+            gives: ty(bytes),
+            captures: bytes.once_in(6).then(|| bytes.below(16)),
+        },
+        4..10 => Op::Switch {
+            to: bytes.below(16),
+            want: ty(bytes),
+            style: style(bytes),
+            odd: rarely(bytes),
+        },
+        10 => Op::Throw {
+            to: bytes.below(16),
+            want: ty(bytes),
+            style: style(bytes),
+            odd: rarely(bytes),
+        },
+        11 => Op::Kill { whom: bytes.below(16), odd: rarely(bytes) },
+        12 => Op::CloneHandle(bytes.below(16)),
+        13 | 14 => Op::DropHandle(bytes.below(16)),
+        15 => Op::KeepHandle(bytes.below(16)),
+        16 => Op::KeepGuard,
+        17 => Op::SetParent { of: bytes.below(16), to: bytes.below(16) },
+        18 => Op::Return,
+        19 => Op::Panic,
+        20 => Op::Deeper { size: bytes.below(4), catches: bytes.flag() },
+        21 => Op::Shallower,
+        22 => Op::NewGenerator { values: bytes.below(5), depth: bytes.below(4) },
+        23 => Op::Next(bytes.below(16)),
+        24 => match bytes.below(2) {
+            0 => Op::DropGenerator(bytes.below(16)),
+            _ => Op::KeepGenerator(bytes.below(16)),
+        },
+        _ => Op::Look,
+    }
+}
+
+fn check(ops: &[Op]) {
+    let model = model::run(ops);
+    let found = real::run(&model.steps);
+    if model.log != found {
+        let same = model.log.iter().zip(&found).take_while(|(a, b)| a == b).count();
+        panic!(
+            "the logs differ.\nThe program: {:#?}\nThe log: {:#?}\nexpected then: {:#?}\nfound: {:#?}",
+            model.steps,
+            &found[..same],
+            &model.log[same..],
+            &found[same..]
+        );
+    }
+}
+
+fuzz_target!(init: panics_of_programs_are_meant(), |data: &[u8]| {
+    let mut bytes = Bytes::new(data);
+    let threads = match bytes.below(8) {
+        0 => 3,
+        1 => 2,
+        _ => 1,
+    };
+    let mut programs = vec![Vec::new(); threads];
+    for i in 0..MOST {
+        if !bytes.more() {
+            break;
+        }
+        programs[i % threads].push(op(&mut bytes));
+    }
+    let (first, others) = programs.split_first().expect("there is one thread at least");
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others.iter().map(|ops| scope.spawn(|| check(ops))).collect();
+        check(first);
+        for other in others {
+            // Its panic has been printed if that was asked for; this one ends the process.
+            other.join().unwrap_or_else(|payload| {
+                panic!("{}", payload.downcast_ref::<String>().map_or("a thread panicked", |s| s))
+            });
+        }
+    });
+});

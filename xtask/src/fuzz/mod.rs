@@ -1,0 +1,195 @@
+//! `cargo xtask fuzz`: the fuzz targets of `fuzz/targets`, from their corpus, with the machine's own compiler.
+//!
+//! libFuzzer comes with the crate `libfuzzer-sys`, and what it wants of the compiler are plain LLVM options, so neither a
+//! nightly compiler nor `cargo fuzz` is needed. What it finds new goes to `target/fuzz`, and into the repository's corpus with
+//! `--minimize`. It must never know what an input means.
+//!
+//! ```text
+//! fuzz/corpus/T.txt ──unpack──► target/fuzz/seeds/T ─┐
+//! fuzz/found.txt ────unpack───► target/fuzz/found/T ─┼─► run ──new inputs──► target/fuzz/work/T
+//!                                                    │    └──an input that fails──► target/fuzz/failed/T-…
+//!             fuzz/corpus/T.txt ◄──pack── merge ◄────┘◄──────── (--minimize)
+//! ```
+
+mod corpus;
+mod coverage;
+
+use crate::apt;
+use crate::args::Args;
+use crate::run::{Done, Run, root};
+use crate::table::{Outcome, Table};
+use crate::test::Row;
+use crate::toolchain;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// libFuzzer is C++.
+pub const PACKAGES: &[&str] = &["g++"];
+
+/// Longer inputs find nothing that shorter ones do not: a program ends after so many operations.
+const LONGEST: &str = "-max_len=600";
+
+/// What each gets of the test command, and what a user gets who does not say otherwise.
+const SECONDS: u64 = 60;
+
+/// What `cargo fuzz` gives the compiler, less the sanitizer.
+const COVERED: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1";
+
+/// The command.
+pub fn command(args: Args) -> Result<bool, String> {
+    let seconds = match args.option("--seconds") {
+        Some(text) => text.parse().map_err(|_| format!("--seconds {text}: not a number"))?,
+        None => SECONDS,
+    };
+    let all = targets();
+    if let Some(unknown) = args.words.iter().find(|word| !all.contains(word)) {
+        return Err(format!("there is no fuzz target `{unknown}`; there are {}", all.join(", ")));
+    }
+    let chosen = if args.words.is_empty() { all } else { args.words.clone() };
+    if args.flag("--install") {
+        apt::install(&[PACKAGES, coverage::PACKAGES].concat())?;
+    }
+    if args.flag("--coverage") {
+        return coverage::report(&chosen);
+    }
+    if let Some(why) = apt::lacks(PACKAGES) {
+        return Err(why);
+    }
+    let mut table = Table::default();
+    for target in &chosen {
+        if args.flag("--minimize") {
+            table.row(&format!("minimize {target}"), || minimize(target));
+        } else {
+            table.row(&format!("fuzz: {target}"), || outcome(target, seconds));
+        }
+    }
+    Ok(table.finish())
+}
+
+/// The rows of `cargo xtask test`: every target for a minute, from its corpus.
+pub fn rows() -> Vec<Row> {
+    let row = |target: String| Row {
+        name: format!("fuzz: {target}"),
+        packages: PACKAGES.to_vec(),
+        quick: false,
+        run: Box::new(move || outcome(&target, SECONDS)),
+    };
+    targets().into_iter().map(row).collect()
+}
+
+/// The names of the targets, sorted: `fuzz/targets/NAME.rs`.
+fn targets() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root().join("fuzz/targets"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_string()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Where everything goes that is not in the repository.
+fn scratch() -> PathBuf {
+    toolchain::target_directory().join("fuzz")
+}
+
+/// Builds one target with these options for the compiler, in a target directory of theirs.
+fn build(target: &str, flags: &str, directory: &str) -> Result<PathBuf, String> {
+    let directory = scratch().join(directory);
+    // With a `--target`, so that build scripts are not instrumented.
+    let done = Run::cargo()
+        .words("build --release --manifest-path fuzz/Cargo.toml --target")
+        .arg(crate::targets::host())
+        .args(["--bin", target])
+        .env("RUSTFLAGS", flags)
+        .env("CARGO_TARGET_DIR", &directory)
+        .done();
+    match done.ok() {
+        true => Ok(directory.join(crate::targets::host()).join("release").join(target)),
+        false => Err(format!("building it: {}", done.how())),
+    }
+}
+
+/// Every input that ever failed, then the corpus, then new inputs for so long.
+fn outcome(target: &str, seconds: u64) -> Outcome {
+    let run = || -> Result<Outcome, String> {
+        let program = build(target, COVERED, "build")?;
+        let found = corpus::unpack_found(target, &scratch().join("found").join(target))?;
+        let (seeds, inputs) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
+        for input in found {
+            let done = fuzzer(&program, target).arg(&input).done();
+            if !done.ok() {
+                return Ok(Outcome::Failed(format!("{} failed again", input.display())));
+            }
+        }
+        let work = corpus::folder(&scratch().join("work").join(target))?;
+        let done = fuzzer(&program, target)
+            .arg(format!("-max_total_time={seconds}"))
+            .arg("-print_final_stats=1")
+            .args([work, seeds])
+            .limit(Duration::from_secs(seconds + 600))
+            .done();
+        Ok(match verdict(&done, inputs) {
+            Outcome::Failed(why) => Outcome::Failed(format!("{why}; {}", failed_input(target))),
+            well => well,
+        })
+    };
+    run().unwrap_or_else(Outcome::Failed)
+}
+
+/// libFuzzer says at its end how many programs it has run: more than the corpus, else it has fuzzed nothing.
+fn verdict(done: &Done, inputs: usize) -> Outcome {
+    let runs = done
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+        .and_then(|count| count.trim().parse().ok());
+    match runs {
+        _ if !done.ok() => Outcome::Failed(done.how()),
+        Some(runs) if runs > inputs => Outcome::Ok(runs),
+        Some(runs) => Outcome::Failed(format!("{runs} programs run of a corpus of {inputs}")),
+        None => Outcome::Failed("it does not say how many programs it has run".into()),
+    }
+}
+
+/// The program, and what holds for all of its runs.
+fn fuzzer(program: &PathBuf, target: &str) -> Run {
+    let failed = format!("-artifact_prefix={}/", scratch().join("failed").join(target).display());
+    let _ = fs::create_dir_all(scratch().join("failed").join(target));
+    Run::new(program).args([LONGEST, "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0", &failed])
+}
+
+/// Where the input lies that failed, and what to do with it.
+fn failed_input(target: &str) -> String {
+    let folder = scratch().join("failed").join(target);
+    let files = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let newest = files.max_by_key(|file| file.metadata().and_then(|data| data.modified()).ok());
+    match newest {
+        Some(file) => {
+            format!("the input is {}, and belongs into fuzz/found.txt", file.path().display())
+        }
+        None => "it left no input".into(),
+    }
+}
+
+/// Replaces the corpus by the smallest part of it, and of what was found since, that covers as much.
+fn minimize(target: &str) -> Outcome {
+    let run = || -> Result<usize, String> {
+        let program = build(target, COVERED, "build")?;
+        let (seeds, _) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
+        let work = corpus::folder(&scratch().join("work").join(target))?;
+        let merged = scratch().join("merged").join(target);
+        let _ = fs::remove_dir_all(&merged);
+        let merged = corpus::folder(&merged)?;
+        let done = fuzzer(&program, target).arg("-merge=1").args([&merged, &seeds, &work]).done();
+        if !done.ok() {
+            return Err(done.how());
+        }
+        corpus::pack(target, &merged)
+    };
+    run().map_or_else(Outcome::Failed, Outcome::Ok)
+}
