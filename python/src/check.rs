@@ -68,7 +68,7 @@ pub unsafe fn leaves(record: *mut Record, target: *mut Imp, value: *mut PyObject
         insist((*here).raw.saved() == 0, "frames of the running greenlet are in its slice");
         insist((*record).origin.is_null(), "another switch is on its way");
         insist(
-            value.is_null() == !PyErr_Occurred().is_null(),
+            value.is_null() != PyErr_Occurred().is_null(),
             if value.is_null() {
                 "an exception is sent, but none is set"
             } else {

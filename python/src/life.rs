@@ -1,11 +1,11 @@
 //! What a greenlet runs, from its first call to its end: the only frames of ours at the bottom of every slice.
 
-use crate::check;
 use crate::ffi::*;
 use crate::object::{Imp, Stage};
 use crate::record;
 use crate::root;
 use crate::switch::{self, Parcel, Started};
+use crate::{check, cxx};
 use core::ffi::c_void;
 use core::{mem, ptr};
 use greenlet::raw;
@@ -166,6 +166,7 @@ unsafe fn end_in(this: *mut Imp, at: *mut Imp, value: *mut PyObject) {
         }
         dismantle(ts, this);
         gr_state_swap(ts, Imp::state(this), Imp::state(at));
+        cxx::cross(record, this, at);
         (*record).origin = (*this).object;
         (*record).current = at;
         incref((*at).object.cast());

@@ -5,7 +5,7 @@
 
 use crate::ffi::*;
 use crate::record::{self, Record};
-use crate::{check, memory, root, switch};
+use crate::{check, cxx, memory, root, switch};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use greenlet::raw;
@@ -53,6 +53,8 @@ pub struct Imp {
     pub root_key: usize,
     /// The next one that waits to be ended in its own thread ([`Record::pending`]).
     pub next_pending: *mut PyGreenlet,
+    /// The C++ exceptions that are its own, while it is suspended.
+    pub cxx: cxx::Held,
     pub state: State,
 }
 
@@ -116,6 +118,7 @@ unsafe fn attach(object: *mut PyGreenlet) -> *mut Imp {
             run: ptr::null_mut(),
             root_key: 0,
             next_pending: ptr::null_mut(),
+            cxx: cxx::Held::NOTHING,
             state: core::mem::zeroed(),
         });
         (*object).imp = imp;

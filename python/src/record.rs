@@ -4,6 +4,7 @@
 //! cleared, in the ending thread itself; from then on `tstate` is null. The record lives until the last greenlet that
 //! ever ran there is gone.
 
+use crate::cxx;
 use crate::ffi::*;
 use crate::memory;
 use crate::object::{self, Imp, PyGreenlet};
@@ -29,6 +30,7 @@ pub struct Record {
     pub pending: *mut PyGreenlet,
     /// What a greenlet begins with that is being started: owned.
     pub begin: [*mut PyObject; 3],
+    pub cxx: cxx::Watch,
     pub refs: usize,
 }
 
@@ -88,6 +90,21 @@ unsafe fn find(ts: *mut ThreadState) -> *mut Record {
     }
 }
 
+/// Calls `what` for the record of each thread that has one.
+///
+/// # Safety
+///
+/// The GIL is held; `what` runs nothing of Python.
+pub unsafe fn for_each(mut what: impl FnMut(*mut Record)) {
+    // SAFETY: the map is guarded by the GIL, and not borrowed while anything else runs.
+    unsafe {
+        let map = &raw const RECORDS;
+        if let Some(map) = &*map {
+            map.values().for_each(|&record| what(record));
+        }
+    }
+}
+
 unsafe fn make(ts: *mut ThreadState) -> *mut Record {
     // SAFETY: the record is complete before anybody can find it.
     unsafe {
@@ -100,6 +117,7 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
             main: ptr::null_mut(),
             pending: ptr::null_mut(),
             begin: [ptr::null_mut(); 3],
+            cxx: cxx::Watch::NEW,
             refs: 1,
         });
         let map = &raw mut RECORDS;
@@ -171,11 +189,9 @@ unsafe fn end(record: *mut Record) {
                 object::abandon_with((*greenlet).imp, true);
                 decref(greenlet.cast());
             }
-            if !current.is_null() {
-                if current == (*main).imp {
-                    decref((*current).object.cast());
-                }
-                // Else the thread was stopped inside a greenlet: that one is left as it is.
+            // If it is another one, the thread was stopped inside a greenlet: that one is left as it is.
+            if !current.is_null() && current == (*main).imp {
+                decref((*current).object.cast());
             }
             decref(main.cast());
             if !PyErr_Occurred().is_null() {

@@ -7,7 +7,7 @@
 use crate::ffi::*;
 use crate::object::{Imp, PyGreenlet, REFUSE, REFUSE_HARD, Stage};
 use crate::record::{self, Record};
-use crate::{check, life, root};
+use crate::{check, cxx, life, root};
 
 use core::{mem, ptr};
 use greenlet::raw;
@@ -224,6 +224,7 @@ pub unsafe fn hand_over(
             return PyErr_NoMemory();
         }
         gr_state_swap(ts, Imp::state(here), Imp::state(target));
+        cxx::cross(record, here, target);
         (*record).origin = (*here).object;
         (*record).current = target;
         incref((*target).object.cast());
@@ -384,6 +385,7 @@ pub unsafe fn refused(record: *mut Record, ts: *mut ThreadState, here: *mut Imp,
     // SAFETY: nothing has run in between.
     unsafe {
         gr_state_unswap(ts, Imp::state(here), Imp::state(target));
+        cxx::uncross(record, here, target);
         #[cfg(not(py312))]
         gr_state_arrived(ts);
         if (*here).exposed {
@@ -613,6 +615,7 @@ pub unsafe fn start(
             life::dismantle(ts, here);
         }
         gr_state_swap(ts, Imp::state(here), Imp::state(target));
+        cxx::cross(record, here, target);
         (*record).begin = [run, parcel.args, parcel.kwargs];
         (*record).origin = (*here).object;
         (*record).current = target;

@@ -1,12 +1,16 @@
 """The C API, by extension modules that are compiled here: against our header, and against the reference's, with which what
 is on PyPI was compiled."""
 
+import gc
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
 import sysconfig
+import textwrap
+import threading
 import zipfile
 
 import pytest
@@ -217,3 +221,144 @@ def test_cpp_switch_while_unwinding(cpp, overwrite):
     overwrite()
     assert g.switch() == "5"
     assert cpp.count_alive() == 0
+
+
+END, RETHROW, RETHROW_POINTER, THROW_ANOTHER = WAYS = range(4)
+
+
+def caught_last(number, way):
+    return f"{number} another" if way == THROW_ANOTHER else str(number)
+
+
+@pytest.mark.parametrize("ways", [(way,) * 4 for way in WAYS] + [WAYS], ids=str)
+def test_cpp_handlers_are_left_in_every_order(cpp, ways, overwrite):
+    main = getcurrent()
+    for order in itertools.permutations(range(4)):
+        greenlets = [greenlet(cpp.leave_a_handler) for _ in ways]
+        for number, (g, way) in enumerate(zip(greenlets, ways)):
+            assert g.switch(main, number, 1, way) == ()
+            assert cpp.handled() == "" and cpp.in_flight() == 0
+        overwrite()
+        results = {}
+        for number in order:
+            results[number] = greenlets[number].switch()
+            assert cpp.handled() == ""
+        for number in reversed(order):
+            if not greenlets[number].dead:
+                assert results[number] == ()
+                results[number] = greenlets[number].switch()
+        assert results == {number: caught_last(number, way) for number, way in enumerate(ways)}
+    assert cpp.handled() == "" and cpp.in_flight() == 0 and cpp.count_alive() == 0
+
+
+def test_cpp_greenlets_begin_inside_handlers(cpp):
+    """Each begins in the catch block of the one before, and sees nothing of it."""
+    main = getcurrent()
+    greenlets, results = [], []
+
+    def begin(number):
+        assert cpp.handled() == ""
+        greenlets.append(getcurrent())
+        # The first switch there is the start of the next one.
+        target = greenlet(lambda: begin(number - 1), main) if number else main
+        results.append(cpp.leave_a_handler(target, number, 1, RETHROW))
+
+    greenlet(lambda: begin(5)).switch()
+    assert len(greenlets) == 6 and cpp.handled() == ""
+    while not all(g.dead for g in greenlets):
+        for g in greenlets[::2] + greenlets[1::2]:
+            g.switch()
+            assert cpp.handled() == ""
+    assert sorted(results) == [str(number) for number in range(6)]
+
+
+def test_cpp_handler_of_a_killed_greenlet(cpp):
+    main = getcurrent()
+    kept, killed = greenlet(cpp.leave_a_handler), greenlet(cpp.leave_a_handler)
+    kept.switch(main, 1, 2, RETHROW)
+    killed.switch(main, 2, 5, END)
+    kept.switch()
+    thrown = greenlet(cpp.leave_a_handler)
+    thrown.switch(main, 3, 5, END)
+    del killed
+    gc.collect()
+    with pytest.raises(ZeroDivisionError):
+        thrown.throw(ZeroDivisionError)
+    assert kept.switch() == () and kept.switch() == "1"
+    assert cpp.handled() == ""
+
+
+def test_cpp_exceptions_in_flight_are_counted_for_each(cpp, overwrite):
+    main = getcurrent()
+    for order in itertools.permutations(range(3)):
+        greenlets = [greenlet(cpp.ask_while_unwinding) for _ in range(3)]
+        handler = greenlet(cpp.leave_a_handler)
+        handler.switch(main, 9, 1, RETHROW)
+        for number, g in enumerate(greenlets):
+            g.switch(main, number)
+            assert cpp.in_flight() == 0
+        overwrite()
+        assert handler.switch() == ()
+        for number in order:
+            assert greenlets[number].switch() == (1, 1, 0, str(number))
+        assert handler.switch() == "9"
+
+
+def test_cpp_handlers_in_several_threads(cpp):
+    def work(number):
+        main = getcurrent()
+        greenlets = [greenlet(cpp.leave_a_handler) for _ in range(10)]
+        for i, g in enumerate(greenlets):
+            g.switch(main, 100 * number + i, 20, RETHROW)
+        for round in range(20):
+            for g in greenlets[round % 3 :: 2] + greenlets[: round % 3] + greenlets[1 + round % 3 :: 2]:
+                if not g.dead:
+                    g.switch()
+        for i, g in enumerate(greenlets):
+            while not g.dead:
+                result = g.switch()
+                results[100 * number + i] = result
+
+    results = {}
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert {number: text for number, text in results.items() if text != str(number)} == {}
+    assert cpp.handled() == ""
+
+
+def test_cpp_runtime_is_found_when_it_is_loaded_late(cpp):
+    """Greenlets that have begun before there was any C++ in the process."""
+    program = f"""
+        import importlib.machinery, importlib.util, sys
+        from greenlet import getcurrent, greenlet
+        def is_loaded():
+            return "libstdc++" in open("/proc/self/maps").read()
+        main = getcurrent()
+        def body(number):
+            main.switch()
+            return probe.leave_a_handler(main, number, 1, 1)
+        greenlets = [greenlet(body) for _ in range(3)]
+        for number, g in enumerate(greenlets):
+            g.switch(number)
+        assert not is_loaded()
+        loader = importlib.machinery.ExtensionFileLoader("probe_cpp", {cpp.__file__!r})
+        probe = importlib.util.module_from_spec(importlib.util.spec_from_loader("probe_cpp", loader))
+        loader.exec_module(probe)
+        assert is_loaded()
+        for _ in range(2):
+            for g in greenlets:
+                assert g.switch() == ()
+        print([g.switch() for g in greenlets])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['0', '1', '2']\n"

@@ -17,6 +17,9 @@ pub fn command(args: Args) -> Result<bool, String> {
     table.row("rustfmt, fuzz", || {
         run(Run::cargo().words("fmt --check --manifest-path fuzz/Cargo.toml"))
     });
+    table.row("rustfmt, python", || {
+        run(Run::cargo().words("fmt --check --manifest-path python/Cargo.toml"))
+    });
     for (features, words) in [
         ("default", "--workspace --all-targets"),
         ("alloc", "-p greenlet --all-targets --no-default-features --features alloc"),
