@@ -96,7 +96,7 @@ greenlet_switch:
 
         move    $a1, $a0
         move    $a0, $s1
-        move    $fp, $zero              /* walkers by frame pointer end here */
+        move    $fp, $zero              /* survives: walkers by frame pointer end here */
         .cfi_remember_state
         move    $sp, $a1
         .cfi_undefined 1                /* above sp there may be another greenlet's bytes, or none */

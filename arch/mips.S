@@ -126,7 +126,7 @@ greenlet_switch:
         move    $5, $2
         move    $4, $17
         move    $25, $16
-        move    $30, $0                 /* walkers by frame pointer end here */
+        move    $30, $0                 /* survives: walkers by frame pointer end here */
         .cfi_remember_state
         ADD     $sp, $2, -RESERVED
         .cfi_undefined 31               /* above sp there may be another greenlet's bytes, or none */

@@ -56,7 +56,7 @@ greenlet_switch:
         mov     %o0, %o1
 
         mov     %i2, %o0
-        clr     %i6                     /* walkers by frame pointer end here */
+        clr     %i6                     /* survives: walkers by frame pointer end here */
         clr     %i7
         .cfi_remember_state
         sub     %o1, BIAS + RESERVED, %sp

@@ -248,6 +248,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("mips", "-L /usr/mips-linux-gnu"),
         packages: &["gcc-mips-linux-gnu", "libc6-dev-mips-cross", "qemu-user"],
         linker: Some("mips-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -257,6 +258,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("mipsel", "-L /usr/mipsel-linux-gnu"),
         packages: &["gcc-mipsel-linux-gnu", "libc6-dev-mipsel-cross", "qemu-user"],
         linker: Some("mipsel-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
@@ -277,6 +279,7 @@ pub const TARGETS: &[Target] = &[
         packages: &["clang-22", "lld-22", "unpacked:loong64-1"],
         linker: Some("xtask/linkers/loongarch64"),
         env: &[("CC_loongarch64_unknown_linux_gnu", "clang-22")],
+        settled: true,
         ..ROW
     },
     Target {
