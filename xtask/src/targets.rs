@@ -269,6 +269,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("mips64el", "-cpu MIPS64R2-generic -L /usr/mips64el-linux-gnuabi64"),
         packages: &["gcc-mips64el-linux-gnuabi64", "libc6-dev-mips64el-cross", "qemu-user"],
         linker: Some("mips64el-linux-gnuabi64-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
