@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A loop of calls at every depth from 1 to 60 inside a greenlet: does one of them pay for memory each time?
 
-    depth.py OURS PEER [OURS PEER ...]
+    depth.py OURS PEER [OURS PEER ...] [--runs N] [--json FILE]
 
 From 3.11 on Python frames live in chunks of memory that are mapped as they fill. A loop whose call crosses the end of a chunk
 may map and unmap one for each call, which costs a hundred times what the call does. Where the ends are depends on who makes the first
@@ -9,8 +9,10 @@ chunk, so each depth is tried, with frames of several sizes. Prints, for each si
 reference, in ns a call, and their ratio; a greenlet that has never run before, and one whose function has run in a greenlet before.
 """
 
+import argparse
+import json
+import pathlib
 import subprocess
-import sys
 
 PROGRAM = """
 import os, sys, time
@@ -31,48 +33,56 @@ def measure():
         best = min(best, clock() - begin)
     return best * 1e7
 
-def worst(run):
-    found = []
-    for depth in range(1, 61):
-        found.append((run(depth), depth))
-    return max(found)
+def all_depths(run):
+    return [run(depth) for depth in range(1, 61)]
 
 def fresh(depth):
     # A function of its own, which no greenlet has run before.
     return greenlet(lambda: down(depth)).switch()
 
 kept = lambda depth: down(depth)
-print(*worst(fresh), *worst(lambda depth: greenlet(kept).switch(depth)))
+print(*all_depths(fresh))
+print(*all_depths(lambda depth: greenlet(kept).switch(depth)))
 sys.stdout.flush()
 os._exit(0)
 """
 
 
 def run(python, size):
+    """Two lists: a new function, a known one; ns by depth."""
     text = PROGRAM.replace("{locals}", str(size))
     done = subprocess.run([python, "-c", text], check=True, capture_output=True, text=True)
-    words = done.stdout.split()
-    return (float(words[0]), int(words[1])), (float(words[2]), int(words[3]))
+    return [[float(word) for word in line.split()] for line in done.stdout.splitlines()]
+
+
+def worst(runs):
+    """The worst depth, and where that is. For each depth the least of the runs counts: what else the machine does only adds."""
+    least = [min(at) for at in zip(*runs)]
+    return max((ns, depth) for depth, ns in enumerate(least, 1))
 
 
 def main():
-    pythons = sys.argv[1:]
-    if not pythons or len(pythons) % 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pythons", nargs="+", metavar="PYTHON")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", help="a file for the numbers")
+    arguments = parser.parse_args()
+    results = []
     print("| CPython | locals a frame | new function: worst ns, at depth | reference | ratio | known function | reference | ratio |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for ours, peer in zip(pythons[::2], pythons[1::2]):
+    for ours, peer in zip(arguments.pythons[::2], arguments.pythons[1::2], strict=True):
         asked = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
         version = subprocess.run([ours, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
         for size in (1, 8, 30):
-            # The least of three runs: what else the machine does only adds.
-            mine = [run(ours, size) for _ in range(3)]
-            theirs = [run(peer, size) for _ in range(3)]
+            pairs = [(run(ours, size), run(peer, size)) for _ in range(arguments.runs)]
             cells = []
-            for kind in (0, 1):
-                (a, at), (b, where) = min(m[kind] for m in mine), min(t[kind] for t in theirs)
+            for kind, name in enumerate(("new", "known")):
+                (a, at), (b, where) = (worst([pair[side][kind] for pair in pairs]) for side in (0, 1))
                 cells += [f"{a:.0f} at {at}", f"{b:.0f} at {where}", f"{a / b:.2f}"]
+                results.append({"version": version, "locals": size, "function": name, "ours": a, "reference": b, "ratio": a / b})
             print("| " + " | ".join([version, str(size), *cells]) + " |", flush=True)
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 import weakref
 
@@ -230,3 +231,51 @@ def test_cycles_through_local_variables_are_collected():
     getcurrent()
     gc.collect()
     assert [reference() for reference in seen] == [None] * 20
+
+
+def test_many_at_once_cost_what_they_use():
+    # In a process of its own: here there is memory that earlier tests have given back.
+    program = """if True:
+        import os, sys
+        from greenlet import getcurrent, greenlet
+        def resident():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        main = getcurrent()
+        gs = [greenlet(main.switch) for _ in range(20_000)]
+        gs += [greenlet(lambda: main.switch()) for _ in range(20_000)]
+        before = resident()
+        for g in gs:
+            g.switch()
+        print((resident() - before) / len(gs))
+        sys.stdout.flush()
+        os._exit(0)
+    """
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    # A page for the first frames of each would be more than that alone.
+    assert 100 < float(done.stdout) < 4000
+
+
+def test_calls_go_on_where_the_memory_for_first_frames_ends():
+    main = getcurrent()
+
+    def down(n, *values):
+        # Frames that are large enough for some depths to end in every kind of first chunk and in those that follow.
+        a, b, c, d = values
+        if n:
+            assert down(n - 1, b, c, d, a) == (n - 1, b, c, d, a)
+        else:
+            main.switch()
+            main.switch()
+        return n, a, b, c, d
+
+    # More than there are large chunks for, and twice, so that what ended is used again.
+    for _ in range(2):
+        gs = [(greenlet(down), i) for i in range(700)]
+        for g, i in gs:
+            g.switch(i * 7 % 130, i, i + 1, i + 2, i + 3)
+        for g, i in gs:
+            g.switch()
+        for g, i in reversed(gs):
+            assert g.switch() == (i * 7 % 130, i, i + 1, i + 2, i + 3)
+            assert g.dead
