@@ -23,9 +23,15 @@ fn main() {
     {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    for file in
-        ["build.rs", "csrc/cxx.c", "csrc/cxx.h", "csrc/state.c", "csrc/state.h", "csrc/types.c"]
-    {
+    for file in [
+        "build.rs",
+        "csrc/cxx.c",
+        "csrc/cxx.h",
+        "csrc/stackless.c",
+        "csrc/state.c",
+        "csrc/state.h",
+        "csrc/types.c",
+    ] {
         println!("cargo::rerun-if-changed={file}");
     }
     let python = env::var("PYO3_PYTHON")
@@ -82,7 +88,7 @@ fn main() {
         }
     }
     build
-        .files(["csrc/cxx.c", "csrc/state.c", "csrc/types.c"])
+        .files(["csrc/cxx.c", "csrc/stackless.c", "csrc/state.c", "csrc/types.c"])
         .flag_if_supported("-Wno-unused-parameter")
         .flag_if_supported("-Wno-missing-field-initializers")
         .flag_if_supported("-fvisibility=hidden")

@@ -408,6 +408,23 @@ int gr_finalizing(void) {
 #endif
 }
 
+/* How many Python calls deep a flow is; null: the running one. */
+int gr_state_depth(PyThreadState *ts, GrState *s) { return s ? s->depth : depth_of(ts); }
+
+unsigned long gr_thread_id(PyThreadState *ts) { return ts->thread_id; }
+
+/* The thread states of the interpreter, the newest first: at most `room` of them; answers how many there are. */
+size_t gr_threads(PyThreadState *ts, PyThreadState **out, size_t room) {
+    size_t count = 0;
+    for (ts = PyInterpreterState_ThreadHead(ts->interp); ts; ts = PyThreadState_Next(ts)) {
+        if (count < room) {
+            out[count] = ts;
+        }
+        count++;
+    }
+    return count;
+}
+
 /* Asks the interpreter to call `run(NULL)` between two instructions. That will be in this thread, which holds the GIL, or,
  * if it gives the GIL up at once, in another; before 3.12 it is always in the main thread. Non-zero: it cannot, now. */
 int gr_soon(PyThreadState *ts, int (*run)(void *)) {

@@ -65,6 +65,9 @@ long gr_thread_trash_nesting(PyThreadState *ts);
 void gr_thread_quiet(PyThreadState *ts, int on);
 int gr_collecting(PyThreadState *ts);
 int gr_finalizing(void);
+int gr_state_depth(PyThreadState *ts, GrState *state);
+unsigned long gr_thread_id(PyThreadState *ts);
+size_t gr_threads(PyThreadState *ts, PyThreadState **out, size_t room);
 int gr_soon(PyThreadState *ts, int (*run)(void *));
 
 #endif

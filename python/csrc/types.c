@@ -154,6 +154,8 @@ static PyObject *trash_nesting(PyObject *module, PyObject *none) {
 }
 #endif
 
+PyObject *gr_mod_stackless(PyObject *, PyObject *);
+
 static PyMethodDef functions[] = {
     {"getcurrent", gr_mod_getcurrent, METH_NOARGS, "getcurrent() -> greenlet\n\nThe greenlet that runs."},
     {"settrace", gr_mod_settrace, METH_O,
@@ -173,6 +175,7 @@ static PyMethodDef functions[] = {
      "be looked for; None if it was disabled."},
     {"enable_optional_cleanup", gr_mod_enable_cleanup, METH_O,
      "enable_optional_cleanup(bool)\n\nAccepted for compatibility."},
+    {"_stackless", gr_mod_stackless, METH_NOARGS, "_stackless() -> module\n\nWhat `greenlet.stackless` is made of."},
 #if PY_VERSION_HEX < 0x030D0000
     {"get_tstate_trash_delete_nesting", trash_nesting, METH_NOARGS,
      "get_tstate_trash_delete_nesting() -> int\n\nHow deep deallocations are nested. For tests."},

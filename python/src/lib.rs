@@ -14,6 +14,7 @@
 //! | `memory` | where greenlets and slices have their memory from |
 //! | `root` | the memory for a greenlet's first Python frames |
 //! | `check` | what every switch checks when `GREENLET_DEBUG` is set |
+//! | `stackless/`, `csrc/stackless.c` | tasklets and channels |
 //! | `attrs`, `module`, `capi` | attributes, module functions, the C API for other extensions |
 //!
 //! Everything here runs with the GIL held, and statics are guarded by it.
@@ -29,4 +30,5 @@ mod module;
 mod object;
 mod record;
 mod root;
+mod stackless;
 mod switch;

@@ -4,6 +4,7 @@ use crate::ffi::*;
 use crate::object::{Imp, Stage};
 use crate::record;
 use crate::root;
+use crate::stackless;
 use crate::switch::{self, Parcel, Started};
 use crate::{check, cxx};
 use core::ffi::c_void;
@@ -57,6 +58,9 @@ unsafe fn enter(this: *mut Imp) -> (*mut PyObject, *mut PyObject) {
             error |= !switch::trace(record, ts, origin, (*this).object, error);
         }
         decref(origin.cast());
+        if !(*this).tasklet.is_null() {
+            stackless::begun(this);
+        }
         if error {
             xdecref(args);
             xdecref(kwargs);
@@ -76,6 +80,7 @@ unsafe fn enter(this: *mut Imp) -> (*mut PyObject, *mut PyObject) {
 unsafe fn leave(this: *mut Imp, result: *mut PyObject) -> ! {
     // SAFETY: the greenlet runs, and nothing of Python is left on its stack.
     unsafe {
+        let result = if (*this).tasklet.is_null() { result } else { stackless::end(this, result) };
         let mut no_memory = false;
         let mut parcel = if result.is_null() { Parcel::of_exit() } else { Parcel::of(result) };
         clear(&raw mut (*this).run);
@@ -156,7 +161,11 @@ unsafe fn end_into(this: *mut Imp, target: *mut Imp, parcel: Parcel) -> bool {
 
 /// Ends `this` and continues `at`, which is suspended in this thread. Returns if there is no memory for that, and nothing
 /// has changed then but that nothing is left of what the interpreter had for `this`.
-unsafe fn end_in(this: *mut Imp, at: *mut Imp, value: *mut PyObject) {
+///
+/// # Safety
+///
+/// `this` runs, and nothing of Python is left on its stack; `value` is owned, or null, and an exception is set.
+pub unsafe fn end_in(this: *mut Imp, at: *mut Imp, value: *mut PyObject) {
     // SAFETY: as in `leave`.
     unsafe {
         let record = (*this).record;
@@ -178,7 +187,11 @@ unsafe fn end_in(this: *mut Imp, at: *mut Imp, value: *mut PyObject) {
 
 /// No ancestor could be continued without memory: ends `this`, and the greenlet that lies just above it on the stack gets
 /// the exception that is set, since that one needs none.
-unsafe fn end_above(this: *mut Imp) {
+///
+/// # Safety
+///
+/// As for [`end_in`].
+pub unsafe fn end_above(this: *mut Imp) -> ! {
     // SAFETY: as in `leave`. What has bytes on the stack is suspended, and lives in an `Imp`.
     unsafe {
         let above = raw::Thread::above(Imp::raw(this));

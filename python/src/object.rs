@@ -5,6 +5,7 @@
 
 use crate::ffi::*;
 use crate::record::{self, Record};
+use crate::stackless::Tasklet;
 use crate::{check, cxx, memory, root, switch};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
@@ -55,6 +56,8 @@ pub struct Imp {
     pub next_pending: *mut PyGreenlet,
     /// The C++ exceptions that are its own, while it is suspended.
     pub cxx: cxx::Held,
+    /// The tasklet that begins and ends here, if there is one; it owns the greenlet.
+    pub tasklet: *mut Tasklet,
     pub state: State,
 }
 
@@ -119,6 +122,7 @@ unsafe fn attach(object: *mut PyGreenlet) -> *mut Imp {
             root_key: 0,
             next_pending: ptr::null_mut(),
             cxx: cxx::Held::NOTHING,
+            tasklet: ptr::null_mut(),
             state: core::mem::zeroed(),
         });
         (*object).imp = imp;
@@ -179,6 +183,35 @@ pub unsafe fn new(class: *mut PyType) -> *mut PyGreenlet {
             return ptr::null_mut();
         }
         (*imp).parent = new_ref((*(*record).current).object);
+        object
+    }
+}
+
+/// A greenlet for a tasklet, or null with an error. Its parent, to which a tasklet's end does not go, is the main one of the
+/// tasklet's thread. May run any code.
+///
+/// # Safety
+///
+/// A valid tasklet, which the caller holds.
+pub unsafe fn new_for(tasklet: *mut Tasklet) -> *mut PyGreenlet {
+    // SAFETY: the caller's promise; the type is ready. The thread is asked for after the allocation, which may run anything.
+    unsafe {
+        let object: *mut PyGreenlet = gr_alloc(&raw mut GrType).cast();
+        if object.is_null() {
+            return object;
+        }
+        let record = (*(*tasklet).scheduler).record;
+        let imp = if record.is_null() {
+            raise(PyExc_RuntimeError, c"tasklet has no thread")
+        } else {
+            attach(object)
+        };
+        if imp.is_null() {
+            decref(object.cast());
+            return ptr::null_mut();
+        }
+        (*imp).tasklet = tasklet;
+        (*imp).parent = new_ref((*record).main);
         object
     }
 }
@@ -347,6 +380,9 @@ unsafe extern "C" fn gr_finalize(this: *mut PyGreenlet) {
         let imp = (*this).imp;
         if imp.is_null() || (*imp).stage != Stage::Active || (*imp).main || Imp::is_orphan(imp) {
             return;
+        }
+        if !(*imp).tasklet.is_null() {
+            return; // the tasklet sees to that
         }
         if gr_finalizing() == 0 && gr_collecting(gr_thread()) != 0 {
             record::postpone((*imp).record, new_ref(this));
@@ -523,7 +559,11 @@ unsafe fn kill(this: *mut PyGreenlet) {
 }
 
 /// Whether a switch to `imp` would move frames of the garbage collector, which objects point to.
-unsafe fn is_unsafe_now(imp: *mut Imp) -> bool {
+///
+/// # Safety
+///
+/// It is suspended and of this thread.
+pub unsafe fn is_unsafe_now(imp: *mut Imp) -> bool {
     let here = 0u8;
     // SAFETY: it is suspended and of this thread.
     unsafe {
@@ -570,7 +610,11 @@ unsafe fn last_words(this: *mut PyGreenlet) -> bool {
 }
 
 /// Writes a line to `sys.stderr`.
-unsafe fn complain(object: *mut PyObject, text: &CStr) {
+///
+/// # Safety
+///
+/// An object, and the GIL is held.
+pub unsafe fn complain(object: *mut PyObject, text: &CStr) {
     // SAFETY: the file is borrowed, so it is held while it may run code.
     unsafe {
         let file = PySys_GetObject(c"stderr".as_ptr());

@@ -8,6 +8,7 @@ use crate::cxx;
 use crate::ffi::*;
 use crate::memory;
 use crate::object::{self, Imp, PyGreenlet};
+use crate::stackless::{self, Scheduler};
 use core::ffi::{c_char, c_int, c_void};
 use core::{mem, ptr};
 use greenlet::raw;
@@ -32,6 +33,8 @@ pub struct Record {
     pub begin: [*mut PyObject; 3],
     pub cxx: cxx::Watch,
     pub refs: usize,
+    /// Its tasklets, once it has used any; owned.
+    pub scheduler: *mut Scheduler,
 }
 
 /// The record that was asked for last: right as long as its thread state is the running one.
@@ -119,6 +122,7 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
             begin: [ptr::null_mut(); 3],
             cxx: cxx::Watch::NEW,
             refs: 1,
+            scheduler: ptr::null_mut(),
         });
         let map = &raw mut RECORDS;
         if record.is_null() || (*map).get_or_insert_default().try_reserve(1).is_err() {
@@ -182,6 +186,10 @@ unsafe fn end(record: *mut Record) {
         let mut pending = mem::replace(&mut (*record).pending, ptr::null_mut());
         let current = (*record).current;
         let main = mem::replace(&mut (*record).main, ptr::null_mut());
+        stackless::thread_ended(
+            mem::replace(&mut (*record).scheduler, ptr::null_mut()),
+            finalizing,
+        );
         if !finalizing {
             xdecref(tracer);
             while !pending.is_null() {

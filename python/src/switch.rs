@@ -213,6 +213,33 @@ pub unsafe fn hand_over(
     args: *const *mut PyObject,
     count: u32,
 ) -> *mut PyObject {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match hand(record, ts, target, value, args, count) {
+            Ok(value) => value,
+            Err(value) => {
+                xdecref(value);
+                PyErr_NoMemory()
+            }
+        }
+    }
+}
+
+/// [`hand_over`] for one who wants back what was refused without memory: no error is set for that, and if the value is
+/// null the exception that was to be sent still is.
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)]
+unsafe fn hand(
+    record: *mut Record,
+    ts: *mut ThreadState,
+    target: *mut Imp,
+    value: *mut PyObject,
+    args: *const *mut PyObject,
+    count: u32,
+) -> Result<*mut PyObject, *mut PyObject> {
     // SAFETY: the caller's promise. The record and both greenlets are in the heap. Nothing reaches into the frames of
     // a suspended greenlet but `peek`: the interpreter's way there, the entry frames, is closed by `gr_frames_prepare`.
     unsafe {
@@ -220,8 +247,7 @@ pub unsafe fn hand_over(
         (*here).call_args = args;
         (*here).call_count = count;
         if !leave(ts, here) {
-            xdecref(value);
-            return PyErr_NoMemory();
+            return Err(value);
         }
         gr_state_swap(ts, Imp::state(here), Imp::state(target));
         cxx::cross(record, here, target);
@@ -229,13 +255,58 @@ pub unsafe fn hand_over(
         (*record).current = target;
         incref((*target).object.cast());
         match raw::Thread::switch(&raw mut (*record).thread, Imp::raw(target), value.cast()) {
-            Ok(value) => arrived(record, ts, here, value.cast()),
+            Ok(value) => Ok(arrived(record, ts, here, value.cast())),
             Err(_) => {
                 refused(record, ts, here, target);
-                xdecref(value);
-                PyErr_NoMemory()
+                Err(value)
             }
         }
+    }
+}
+
+/// Leaves the running greenlet for `target` as [`hand_over`] does, in no call that has arguments; with the checks of
+/// `GREENLET_DEBUG`. For schedulers: `Err` is the value again if there is no memory for the switch.
+///
+/// # Safety
+///
+/// As for [`hand_over`].
+#[inline(always)]
+pub unsafe fn to(
+    record: *mut Record,
+    target: *mut Imp,
+    value: *mut PyObject,
+) -> Result<*mut PyObject, *mut PyObject> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let ts = (*record).tstate;
+        let switch = || hand(record, ts, target, value, ptr::null(), u32::MAX);
+        if check::FLAG != 0 {
+            return checked(record, target, switch, value);
+        }
+        switch()
+    }
+}
+
+/// Begins `target`, which has not begun and is nobody else's business, with `run`, which is taken, as [`start_with`] does.
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn begin_with(
+    record: *mut Record,
+    target: *mut Imp,
+    run: *mut PyObject,
+    parcel: Parcel,
+) -> Option<*mut PyObject> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*(*record).current).call_args = ptr::null();
+        (*(*record).current).call_count = u32::MAX;
+        let switch = || start_with(record, target, run, parcel, ptr::null_mut());
+        if check::FLAG != 0 {
+            return checked(record, ptr::null_mut(), switch, parcel.args);
+        }
+        switch()
     }
 }
 
@@ -596,15 +667,38 @@ pub unsafe fn start(
             );
             return Started::Back(ptr::null_mut());
         }
+        Started::Back(match start_with(record, target, run, parcel, finish) {
+            Some(value) => value,
+            None => {
+                decref(run);
+                parcel.drop();
+                PyErr_NoMemory()
+            }
+        })
+    }
+}
 
+/// The part of [`start`] after which nothing but memory can be missing: `None` if it is, and then `run` and the parcel are
+/// not taken, and no error is set for it.
+///
+/// # Safety
+///
+/// As for [`start`]; the target has not begun and is held, and `run` and the parcel are owned.
+pub unsafe fn start_with(
+    record: *mut Record,
+    target: *mut Imp,
+    run: *mut PyObject,
+    parcel: Parcel,
+    finish: *mut PyGreenlet,
+) -> Option<*mut PyObject> {
+    // SAFETY: the caller's promise.
+    unsafe {
         let ts = (*record).tstate;
         let here = (*record).current;
         let (root, key) = root::take(run);
         if !leave(ts, here) {
             root::give(root);
-            decref(run);
-            parcel.drop();
-            return Started::Back(PyErr_NoMemory());
+            return None;
         }
         (*target).root_key = key;
         (*target).record = record;
@@ -633,7 +727,7 @@ pub unsafe fn start(
         } else {
             // Not `start`: what called us is C, whose floating-point control words are kept.
             match raw::Thread::start_called(thread, Imp::raw(target), stack, life::body, word) {
-                Ok(value) => return Started::Back(arrived(record, ts, here, value.cast())),
+                Ok(value) => return Some(arrived(record, ts, here, value.cast())),
                 Err(refusal) => refusal,
             }
         };
@@ -644,9 +738,7 @@ pub unsafe fn start(
         (*target).stage = Stage::New;
         (*target).record = ptr::null_mut();
         (*record).refs -= 1;
-        decref(run);
-        parcel.drop();
-        Started::Back(PyErr_NoMemory())
+        None
     }
 }
 
