@@ -95,10 +95,10 @@ greenlet_switch:
         beq     .Lresume                /* nothing has changed: return null */
 
         mov     r1, r0
-        mov     r7, #0                  /* walkers by frame pointer end here: Thumb's is r7 */
-        mov     r11, #0
+        mov     r7, #0                  /* survives: walkers by frame pointer end here: Thumb's is r7 */
+        mov     r11, #0                 /* survives: and ARM's is r11 */
         .cfi_remember_state
-        mov     sp, r0
+        mov     sp, r0                  /* survives: as r1, which is the same */
         .fnend
 
         .fnstart                        /* above sp there may be another greenlet's bytes, or none */

@@ -54,7 +54,7 @@ fn main() {
     if arch == "x86_64" && !has("sse") {
         build.flag_if_supported("-mno-sse"); // a target without floating point
     }
-    if arch == "powerpc64" {
+    if arch == "powerpc64" || has("altivec") {
         build.flag("-maltivec"); // Rust's code has it; see ../build.rs
     }
     build.file(format!("arch/{file}")).compile("greenlet_probe");

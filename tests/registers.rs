@@ -9,7 +9,7 @@
 //! - `engine`: through `raw::Thread`, on the native stack and on a separate one.
 
 use greenlet::raw::{Greenlet, HAS_JUMP_ENTRY, Memory, Stack, Thread};
-use greenlet_probe::{AREA, Callbacks, Image, probe};
+use greenlet_probe::{AREA, Callbacks, Image, probe, scribble};
 use proptest::prelude::*;
 use std::ffi::c_void;
 use std::hint::black_box;
@@ -164,7 +164,8 @@ mod alone {
             }
             world.current = world.target;
             let flow = &world.flows[world.target];
-            let start = if flow.begun { flow.start } else { world.stop };
+            let start = black_box(if flow.begun { flow.start } else { world.stop });
+            scribble();
             ptr::with_exposed_provenance_mut(start)
         }
     }
@@ -406,7 +407,7 @@ proptest! {
 fn the_assembly_has_the_registers_that_rusts_code_uses() {
     let has = |name: &str| greenlet_probe::registers().any(|register| register.name.contains(name));
     let wanted = [
-        ("v20", cfg!(target_arch = "powerpc64")),
+        ("v20", cfg!(any(target_arch = "powerpc64", target_feature = "altivec"))),
         ("mxcsr", cfg!(target_feature = "sse")),
         ("d8", cfg!(all(target_arch = "arm", target_abi = "eabihf"))),
         (

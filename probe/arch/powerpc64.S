@@ -473,7 +473,7 @@ forward:
         mtlr    %r0
         ld      %r31, 128(%r1)
         ld      %r30, 136(%r1)
-        ld      %r2, 144(%r1)
+        li      %r2, 0                  /* as if this were another module, whose TOC is another one */
         addi    %r1, %r1, 160
         blr
 

@@ -10,6 +10,7 @@
 
 use core::ffi::c_void;
 use core::fmt;
+use core::hint::black_box;
 
 mod tables;
 pub use tables::{AREA, REGISTERS};
@@ -97,6 +98,18 @@ pub unsafe fn probe(
     // SAFETY: the images are as large as every register table asks (`tables` checks it); the rest is
     // the caller's promise.
     unsafe { greenlet_probe(load, store, f, a, b, c) }
+}
+
+/// Leaves values of its own in the registers that arguments are passed in, as every callee may: for a callback just before it
+/// returns. Else its caller might find there, by chance, what it should have looked up.
+pub fn scribble() {
+    type Take = extern "C" fn(usize, usize, usize, usize, usize, usize) -> usize;
+    extern "C" fn take(a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> usize {
+        black_box(a ^ b ^ c ^ d ^ e ^ f)
+    }
+    // By a pointer, else the compiler passes nothing to a function that it knows.
+    let take: Take = black_box(take);
+    black_box(take(1, 3, 5, 7, 9, 11));
 }
 
 /// Which groups of registers this target's assembly has, chosen by the preprocessor.

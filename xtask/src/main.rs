@@ -35,7 +35,8 @@ cargo xtask COMMAND
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
   counts [--record]                             instructions of the hot paths beside what was recorded
-  mutate [TARGET] [--install] [--lines A-B]     which single mistakes in an arch file no test notices
+  mutate [TARGET] [--install] [--lines A-B] [--quick]
+                                                which single mistakes in an arch file no test notices
   fuzz [TARGET…] [--seconds N] [--install]      the fuzz targets, a minute each unless said otherwise; --minimize makes the
                                                 corpus of what was found, --coverage shows the lines that it reaches
   install-c PREFIX [--target TARGET]            libgreenlet: static and shared library, header, pkg-config file
@@ -55,7 +56,9 @@ fn main() -> ExitCode {
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
         "counts" => Args::parse(rest, &["--record"], &[]).and_then(counts::command),
-        "mutate" => Args::parse(rest, &["--install"], &["--lines"]).and_then(mutate::command),
+        "mutate" => {
+            Args::parse(rest, &["--install", "--quick"], &["--lines"]).and_then(mutate::command)
+        }
         "fuzz" => Args::parse(rest, &["--install", "--minimize", "--coverage"], &["--seconds"])
             .and_then(fuzz::command),
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),

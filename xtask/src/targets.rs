@@ -201,6 +201,18 @@ pub const TARGETS: &[Target] = &[
         settled: true,
         ..ROW
     },
+    // Vector registers: there are 32-bit processors that have them, and the target's default is one that has not.
+    Target {
+        name: "powerpc-unknown-linux-gnu+altivec",
+        triple: "powerpc-unknown-linux-gnu",
+        arch: "powerpc_sysv.S",
+        how: How::Qemu("ppc", "-cpu 7400 -L /usr/powerpc-linux-gnu"),
+        packages: &["gcc-powerpc-linux-gnu", "libc6-dev-powerpc-cross", "qemu-user"],
+        linker: Some("powerpc-linux-gnu-gcc"),
+        rustflags: "-Ctarget-feature=+altivec",
+        env: &[("RUSTC_BOOTSTRAP", "1")],
+        ..ROW
+    },
     Target {
         name: "powerpc64-unknown-linux-gnu",
         triple: "powerpc64-unknown-linux-gnu",

@@ -5,7 +5,7 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
-use crate::{apt, cfi, counts, fuzz, python, vendoring};
+use crate::{apt, cfi, counts, fuzz, mutate, python, vendoring};
 
 /// One row: what it is called, what it needs, and how it is run.
 pub struct Row {
@@ -128,6 +128,14 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
             quick: false,
             run: Box::new(counts::outcome),
         });
+        if let Some(host) = TARGETS.iter().find(|target| target.is_host()) {
+            rows.push(Row {
+                name: "mutants of the arch file".into(),
+                packages: mutate::packages(host),
+                quick: false,
+                run: Box::new(mutate::outcome),
+            });
+        }
     }
 
     let settled = || TARGETS.iter().filter(|target| target.settled);

@@ -162,14 +162,14 @@ fn number_changed(operand: &str, by: i64) -> Option<String> {
         let end = length.map_or(operand.len(), |length| start + length);
         let before = operand[..start].chars().next_back();
         let in_name = before.is_some_and(|c| of_name(c) && !(c == '$' && start == 1));
-        if !in_name && operand[start..end].parse::<i64>().is_ok() {
+        if !in_name && number(&operand[start..end]).is_some() {
             found = Some((start, end));
         }
         at = end;
     }
     let (start, end) = found?;
     let negative = operand[..start].ends_with('-');
-    let number: i64 = operand[start..end].parse().ok()?;
+    let number = number(&operand[start..end])?;
     let number = if negative { -number } else { number } + by;
     let start = if negative { start - 1 } else { start };
     // `rsp - 8` becomes `rsp + 0`, `#-176` becomes `#-168`.
@@ -188,6 +188,14 @@ fn number_changed(operand: &str, by: i64) -> Option<String> {
         front
     };
     Some(format!("{front}{sign}{number}{}", &operand[end..]))
+}
+
+/// A number as assemblers write it.
+fn number(text: &str) -> Option<i64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => i64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 /// The branch that is taken when this one is not.
@@ -247,6 +255,7 @@ mod tests {
         has("sub rsp, 8", "sub rsp, 16");
         has("lw $16, 8($29)", "lw $17, 8($29)");
         has("lw $16, 8($29)", "lw $16, 16($29)");
+        has("mtcrf 0x38, %r0", "mtcrf 64, %r0");
         has("jz LOCAL(resume)", "jnz LOCAL(resume)");
         assert_eq!(altered("ret"), Vec::<String>::new());
     }

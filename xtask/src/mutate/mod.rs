@@ -13,25 +13,26 @@
 //! What survives must say why, with a comment `survives: reason` on its line of the arch file.
 //!
 //! A mutant is dead as soon as one test fails, so those that are about the assembly run first, and with few cases before they
-//! run with all. The rest of the test-suite is built only if one survives these that has no reason to.
+//! run with all. The rest of the test-suite is built only if one survives these that has no reason to (and not with `--quick`).
 //!
-//! This file runs things and counts. What can be altered is in `lines`, bytes are in `code`.
+//! This file says what is run, and counts. What can be altered is in `lines`, bytes are in `code`, running is in `program`.
 
 mod code;
 mod lines;
+mod program;
 
 use crate::args::Args;
-use crate::run::{Run, root, tests_in};
+use crate::run::{root, say};
+use crate::table::Outcome;
 use crate::targets::{self, How, Target};
 use crate::toolchain::{self, Toolchain};
 use crate::{apt, cfi, cross};
 use code::{Patch, Source};
 use lines::Line;
+use program::Test;
 use std::fs;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// `PROPTEST_CASES` for a mutant, natively. Most die at once; those that do not are run to the end.
 const CASES: u32 = 64;
@@ -47,10 +48,34 @@ pub fn command(args: Args) -> Result<bool, String> {
     let name = args.words.first().map_or(targets::host(), String::as_str);
     let target = targets::chosen(&[name.to_string()])?[0];
     if args.flag("--install") {
-        let cfi = if cfi::can(target) { cfi::packages(target) } else { Vec::new() };
-        apt::install(&[cross::packages(target), cfi].concat())?;
+        apt::install(&packages(target))?;
         cross::set_up(target)?;
     }
+    let lines = args.option("--lines").map(line_numbers).transpose()?;
+    Ok(run(target, lines, args.flag("--quick"))?.is_clean())
+}
+
+/// The same for `cargo xtask test`, of this machine's target.
+pub fn outcome() -> Outcome {
+    let verdict = targets::chosen(&[targets::host().into()]).and_then(|t| run(t[0], None, false));
+    match verdict {
+        Ok(verdict) if verdict.is_clean() => Outcome::Ok(verdict.dead + verdict.explained),
+        Ok(verdict) => Outcome::Failed(format!("{} survive", verdict.survivors.len())),
+        Err(why) => Outcome::Failed(why),
+    }
+}
+
+/// The Debian packages that it needs here.
+pub fn packages(target: &Target) -> Vec<&'static str> {
+    let cfi = if cfi::can(target) { cfi::packages(target) } else { Vec::new() };
+    [cross::packages(target), cfi].concat()
+}
+
+fn run(
+    target: &'static Target,
+    lines: Option<RangeInclusive<usize>>,
+    quick: bool,
+) -> Result<Judge, String> {
     if let Some(why) = cross::lacks(target) {
         return Err(why);
     }
@@ -61,7 +86,6 @@ pub fn command(args: Args) -> Result<bool, String> {
     fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
 
     let toolchain = Toolchain::new(target)?;
-    let lines = args.option("--lines").map(line_numbers).transpose()?;
     let hosted = !matches!(target.how, How::Board(_));
     let mut what = vec![if hosted {
         format!("test --package greenlet --no-run {FIRST}")
@@ -75,20 +99,30 @@ pub fn command(args: Args) -> Result<bool, String> {
     let assemble = assembler_command(&directory.join("target").join(target.triple), target)?;
     let source = Source::new(root().join("arch").join(target.arch), assemble, directory.clone())?;
 
-    let mut judge = Judge { target, source, directory, lines, dead: 0, explained: 0, skipped: 0 };
-    let mut killers = judge.killers(programs.clone())?;
+    let mut judge = Judge {
+        target,
+        source,
+        directory,
+        lines,
+        dead: 0,
+        explained: 0,
+        skipped: 0,
+        survivors: Vec::new(),
+    };
+    let killers = judge.killers(programs.clone())?;
     if killers.is_empty() {
         return Err("there is no test to run".into());
     }
-    let mut survivors = judge.all(&killers);
-    if hosted && !survivors.is_empty() {
+    judge.all(&killers);
+    if hosted && !judge.survivors.is_empty() && !quick {
         let what = ["test --package greenlet --no-run --tests".to_string()];
         let mut rest = build(target, &toolchain, &judge.directory, &what)?;
         rest.retain(|program| !programs.contains(program));
-        killers = judge.killers(rest)?;
-        survivors = judge.rest(survivors, &killers);
+        let killers = judge.killers(rest)?;
+        judge.the_rest(&killers);
     }
-    Ok(judge.verdict(&survivors))
+    judge.print();
+    Ok(judge)
 }
 
 /// `A-B`, or one line.
@@ -107,6 +141,8 @@ struct Judge {
     dead: usize,
     explained: usize,
     skipped: usize,
+    /// Those without a reason: what was done, and how to do it.
+    survivors: Vec<(String, Vec<Patch>)>,
 }
 
 impl Judge {
@@ -116,13 +152,13 @@ impl Judge {
         let mut killers = Vec::new();
         for program in programs {
             let Some(place) = self.source.find_in(&program)? else {
-                println!("{}: does not have the arch file in it", program.display());
+                say(&format!("{}: does not have the arch file in it", program.display()));
                 continue;
             };
             let test = Test::new(self.target, program, place, &self.directory);
             let quick = QUICK.0.contains(&test.name()).then_some(QUICK.1);
             for cases in quick.into_iter().chain([all]) {
-                let mut test = Test { cases, ..test.clone() };
+                let mut test = test.with(cases);
                 if test.baseline(&self.source)? {
                     killers.push(test);
                 }
@@ -133,9 +169,8 @@ impl Judge {
         Ok(killers)
     }
 
-    /// Runs every mutant. The answer is those that survive without a reason.
-    fn all(&mut self, killers: &[Test]) -> Vec<(String, Vec<Patch>)> {
-        let mut survivors = Vec::new();
+    /// Runs every mutant.
+    fn all(&mut self, killers: &[Test]) {
         let wanted = |line: &&Line| self.lines.as_ref().is_none_or(|l| l.contains(&line.number));
         for line in self.source.lines().filter(wanted) {
             for mutant in self.source.mutants(line) {
@@ -144,57 +179,46 @@ impl Judge {
                     continue;
                 };
                 let what = format!("{}:{}: {}", self.target.arch, line.number, mutant.what);
-                match killers.iter().find_map(|test| test.kills(&patches)) {
-                    Some(how) => {
-                        self.dead += 1;
-                        println!("dead      {what}    [{how}]");
-                    }
-                    None if line.survives.is_some() => {
-                        self.explained += 1;
-                        let why = line.survives.as_deref().unwrap_or_default();
-                        println!("explained {what}: {why}");
-                    }
-                    None => {
-                        println!("SURVIVES  {what}");
-                        survivors.push((what, patches));
-                    }
-                }
-            }
-        }
-        survivors
-    }
-
-    /// Runs those again that survived the first tests, with others. The answer is those that survive them too.
-    fn rest(
-        &mut self,
-        survivors: Vec<(String, Vec<Patch>)>,
-        killers: &[Test],
-    ) -> Vec<(String, Vec<Patch>)> {
-        let mut left = Vec::new();
-        for (what, patches) in survivors {
-            match killers.iter().find_map(|test| test.kills(&patches)) {
-                Some(how) => {
+                if let Some(how) = killers.iter().find_map(|test| test.kills(&patches)) {
                     self.dead += 1;
-                    println!("dead      {what}    [{how}]");
+                    say(&format!("dead      {what}    [{how}]"));
+                } else if let Some(why) = &line.survives {
+                    self.explained += 1;
+                    say(&format!("explained {what}: {why}"));
+                } else {
+                    say(&format!("SURVIVES  {what}"));
+                    self.survivors.push((what, patches));
                 }
-                None => left.push((what, patches)),
             }
         }
-        left
     }
 
-    /// Prints it.
-    fn verdict(&self, survivors: &[(String, Vec<Patch>)]) -> bool {
-        let (dead, explained) = (self.dead, self.explained);
-        println!(
-            "\n{}: {dead} mutants dead, {explained} survive as explained, {} cannot be assembled",
-            self.target.name, self.skipped
-        );
-        for (what, _) in survivors {
-            println!("survives without a reason: {what}");
+    /// Runs those again that survived the first tests, with others.
+    fn the_rest(&mut self, killers: &[Test]) {
+        for (what, patches) in std::mem::take(&mut self.survivors) {
+            if let Some(how) = killers.iter().find_map(|test| test.kills(&patches)) {
+                self.dead += 1;
+                say(&format!("dead      {what}    [{how}]"));
+            } else {
+                self.survivors.push((what, patches));
+            }
         }
-        println!("{} passed, {} failed", dead + explained, survivors.len());
-        survivors.is_empty() && dead > 0
+    }
+
+    fn is_clean(&self) -> bool {
+        self.survivors.is_empty() && self.dead > 0
+    }
+
+    fn print(&self) {
+        let (name, dead, explained) = (self.target.name, self.dead, self.explained);
+        let skipped = self.skipped;
+        say(&format!(
+            "\n{name}: {dead} mutants dead, {explained} survive as explained, {skipped} cannot be assembled"
+        ));
+        for (what, _) in &self.survivors {
+            say(&format!("survives without a reason: {what}"));
+        }
+        say(&format!("{} passed, {} failed", dead + explained, self.survivors.len()));
     }
 }
 
@@ -217,7 +241,7 @@ fn build(
                 .env("CARGO_PROFILE_RELEASE_LTO", "off"), // as the rows of `cross`, and for the same reason
         }
     };
-    println!("building the tests for {}", target.name);
+    say(&format!("building the tests for {}", target.name));
     for words in what {
         let done = cargo()
             .words(words)
@@ -259,119 +283,3 @@ fn assembler_command(target: &Path, row: &Target) -> Result<Vec<String>, String>
     let end = words.iter().position(|word| word == "-o").ok_or("no -o in the command")?;
     Ok(words[..end].to_vec())
 }
-
-/// One test program, and its copy that is patched.
-#[derive(Clone)]
-struct Test {
-    program: PathBuf,
-    copy: PathBuf,
-    bytes: Vec<u8>,
-    place: usize,
-    runner: Vec<String>,
-    target: &'static Target,
-    cases: u32,
-    seconds: f64,
-}
-
-impl Test {
-    fn new(target: &'static Target, program: PathBuf, place: code::Place, dir: &Path) -> Test {
-        let code::Place { bytes, at } = place;
-        let copy = dir.join(program.file_name().unwrap_or_default());
-        let runner = target.runner().unwrap_or_default();
-        let runner = runner.split_whitespace().map(String::from).collect();
-        Test { program, copy, bytes, place: at, runner, target, cases: 0, seconds: 0.0 }
-    }
-
-    /// A short name for the log.
-    fn name(&self) -> &str {
-        let name = self.program.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.split('-').next().unwrap_or_default()
-    }
-
-    fn is_cfi(&self) -> bool {
-        self.name() == "cfi_probe"
-    }
-
-    /// Runs it as it is: it must pass, and shows how long that takes. False if it has no test.
-    fn baseline(&mut self, source: &Source) -> Result<bool, String> {
-        source.check(&self.bytes, self.place)?;
-        self.seconds = 600.0;
-        self.write(&[])?;
-        let begin = std::time::Instant::now();
-        let failure = self.failure();
-        self.seconds = begin.elapsed().as_secs_f64();
-        match failure {
-            None => {
-                println!(
-                    "{}: passes unaltered in {:.1} s ({} cases)",
-                    self.name(),
-                    self.seconds,
-                    self.cases
-                );
-                Ok(true)
-            }
-            Some(how) if how == NO_TEST => Ok(false),
-            Some(how) => Err(format!("{} fails unaltered: {how}", self.name())),
-        }
-    }
-
-    /// How the mutant died, or `None`.
-    fn kills(&self, patches: &[Patch]) -> Option<String> {
-        if let Err(error) = self.write(patches) {
-            return Some(error);
-        }
-        self.failure().map(|how| format!("{}: {how}", self.name()))
-    }
-
-    fn write(&self, patches: &[Patch]) -> Result<(), String> {
-        let mut bytes = self.bytes.clone();
-        for patch in patches {
-            let at = self.place + patch.at;
-            bytes[at..at + patch.bytes.len()].copy_from_slice(&patch.bytes);
-        }
-        // A new file each time: the last one may still be running somewhere.
-        let _ = fs::remove_file(&self.copy);
-        fs::write(&self.copy, bytes)
-            .and_then(|()| fs::set_permissions(&self.copy, fs::Permissions::from_mode(0o755)))
-            .map_err(|error| format!("{}: {error}", self.copy.display()))
-    }
-
-    /// Runs the copy. What was wrong, or `None` if all was well.
-    fn failure(&self) -> Option<String> {
-        if self.is_cfi() {
-            return cfi::mistake(self.target, &self.copy);
-        }
-        let limit = Duration::from_secs_f64(10.0 + 4.0 * self.seconds);
-        // A mutant may do anything: it gets no core dump, and not all of the machine's memory.
-        let shell = "ulimit -c 0; [ $# -gt 1 ] || ulimit -v 16000000; exec \"$@\"";
-        let done = Run::new("sh")
-            .args(["-c", shell, "sh"])
-            .args(&self.runner)
-            .arg(&self.copy)
-            .env("PROPTEST_CASES", self.cases.to_string())
-            .env("PROPTEST_MAX_SHRINK_ITERS", "0")
-            .env("PROPTEST_FAILURE_PERSISTENCE", "off")
-            .env("RUST_BACKTRACE", "0")
-            .limit(limit)
-            .quiet()
-            .done();
-        if let How::Board(board) = &self.target.how {
-            return match cross::is_amiss(&done, board.status) {
-                Some(_) if done.timed_out => Some("no end".into()),
-                why => why,
-            };
-        }
-        let tests = tests_in(&done.stdout);
-        if done.timed_out {
-            Some("no end".into())
-        } else if done.ok() && tests.results_ok == 1 {
-            (tests.passed == 0).then(|| NO_TEST.into())
-        } else if let Some(name) = tests.failed.first() {
-            Some(name.clone())
-        } else {
-            Some(done.how())
-        }
-    }
-}
-
-const NO_TEST: &str = "no test in it";

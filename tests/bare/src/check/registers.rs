@@ -6,7 +6,7 @@ use core::hint::black_box;
 use core::ptr;
 use greenlet::raw::{Greenlet, HAS_JUMP_ENTRY, Memory, Stack, Thread};
 use greenlet_bare::say;
-use greenlet_probe::{Image, probe, registers};
+use greenlet_probe::{Image, probe, registers, scribble};
 
 const GREENLETS: usize = 3;
 const STEPS: usize = 400;
@@ -209,7 +209,9 @@ unsafe extern "C" fn save(_: *mut c_void, sp: *mut c_void) -> *mut c_void {
     // SAFETY: one thread.
     unsafe {
         START = sp.addr();
-        if REFUSE { ptr::null_mut() } else { sp }
+        let target = black_box(if REFUSE { ptr::null_mut() } else { sp });
+        scribble();
+        target
     }
 }
 
