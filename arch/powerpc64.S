@@ -39,6 +39,19 @@
 #define FRAME (RESERVED + 320)
 #endif
 
+/* v20 to v31. The lowest four bits of such an address are ignored. */
+#define VECTOR(reg) (RESERVED + 320 + 16 * (reg - 20))
+        .macro  SAVE_VECTOR reg
+        li      %r0, VECTOR(\reg)
+        stvx    %v\reg, %r1, %r0
+        .cfi_offset 77 + \reg, VECTOR(\reg) - FRAME
+        .endm
+        .macro  LOAD_VECTOR reg
+        li      %r0, VECTOR(\reg)
+        lvx     %v\reg, %r1, %r0
+        .cfi_restore 77 + \reg
+        .endm
+
 /* Call the function that r12 points to. In ELFv1 that is a descriptor: entry, TOC, environment. */
         .macro  CALL
 #if _CALL_ELF == 2
@@ -159,42 +172,18 @@ greenlet_switch:
         stfd    %f0, RESERVED + 160(%r1)
 #endif
 #if defined(__ALTIVEC__)
-        li      %r0, RESERVED + 320
-        stvx    %v20, %r1, %r0
-        .cfi_offset 97, RESERVED + 320 - FRAME
-        li      %r0, RESERVED + 336
-        stvx    %v21, %r1, %r0
-        .cfi_offset 98, RESERVED + 336 - FRAME
-        li      %r0, RESERVED + 352
-        stvx    %v22, %r1, %r0
-        .cfi_offset 99, RESERVED + 352 - FRAME
-        li      %r0, RESERVED + 368
-        stvx    %v23, %r1, %r0
-        .cfi_offset 100, RESERVED + 368 - FRAME
-        li      %r0, RESERVED + 384
-        stvx    %v24, %r1, %r0
-        .cfi_offset 101, RESERVED + 384 - FRAME
-        li      %r0, RESERVED + 400
-        stvx    %v25, %r1, %r0
-        .cfi_offset 102, RESERVED + 400 - FRAME
-        li      %r0, RESERVED + 416
-        stvx    %v26, %r1, %r0
-        .cfi_offset 103, RESERVED + 416 - FRAME
-        li      %r0, RESERVED + 432
-        stvx    %v27, %r1, %r0
-        .cfi_offset 104, RESERVED + 432 - FRAME
-        li      %r0, RESERVED + 448
-        stvx    %v28, %r1, %r0
-        .cfi_offset 105, RESERVED + 448 - FRAME
-        li      %r0, RESERVED + 464
-        stvx    %v29, %r1, %r0
-        .cfi_offset 106, RESERVED + 464 - FRAME
-        li      %r0, RESERVED + 480
-        stvx    %v30, %r1, %r0
-        .cfi_offset 107, RESERVED + 480 - FRAME
-        li      %r0, RESERVED + 496
-        stvx    %v31, %r1, %r0
-        .cfi_offset 108, RESERVED + 496 - FRAME
+        SAVE_VECTOR 20
+        SAVE_VECTOR 21
+        SAVE_VECTOR 22
+        SAVE_VECTOR 23
+        SAVE_VECTOR 24
+        SAVE_VECTOR 25
+        SAVE_VECTOR 26
+        SAVE_VECTOR 27
+        SAVE_VECTOR 28
+        SAVE_VECTOR 29
+        SAVE_VECTOR 30
+        SAVE_VECTOR 31
         mfvscr  %v0                     /* in the last word */
 #if defined(__LITTLE_ENDIAN__)
         vspltw  %v0, %v0, 3             /* which word is stored depends on the address */
@@ -288,42 +277,18 @@ greenlet_switch:
         vspltw  %v0, %v0, 0
 #endif
         mtvscr  %v0
-        li      %r0, RESERVED + 320
-        lvx     %v20, %r1, %r0
-        .cfi_restore 97
-        li      %r0, RESERVED + 336
-        lvx     %v21, %r1, %r0
-        .cfi_restore 98
-        li      %r0, RESERVED + 352
-        lvx     %v22, %r1, %r0
-        .cfi_restore 99
-        li      %r0, RESERVED + 368
-        lvx     %v23, %r1, %r0
-        .cfi_restore 100
-        li      %r0, RESERVED + 384
-        lvx     %v24, %r1, %r0
-        .cfi_restore 101
-        li      %r0, RESERVED + 400
-        lvx     %v25, %r1, %r0
-        .cfi_restore 102
-        li      %r0, RESERVED + 416
-        lvx     %v26, %r1, %r0
-        .cfi_restore 103
-        li      %r0, RESERVED + 432
-        lvx     %v27, %r1, %r0
-        .cfi_restore 104
-        li      %r0, RESERVED + 448
-        lvx     %v28, %r1, %r0
-        .cfi_restore 105
-        li      %r0, RESERVED + 464
-        lvx     %v29, %r1, %r0
-        .cfi_restore 106
-        li      %r0, RESERVED + 480
-        lvx     %v30, %r1, %r0
-        .cfi_restore 107
-        li      %r0, RESERVED + 496
-        lvx     %v31, %r1, %r0
-        .cfi_restore 108
+        LOAD_VECTOR 20
+        LOAD_VECTOR 21
+        LOAD_VECTOR 22
+        LOAD_VECTOR 23
+        LOAD_VECTOR 24
+        LOAD_VECTOR 25
+        LOAD_VECTOR 26
+        LOAD_VECTOR 27
+        LOAD_VECTOR 28
+        LOAD_VECTOR 29
+        LOAD_VECTOR 30
+        LOAD_VECTOR 31
 #endif
 #if defined(__ALTIVEC__) && _CALL_ELF != 2
         lwz     %r0, RESERVED + 168(%r1)

@@ -36,6 +36,19 @@
 #define FRAME 256
 #endif
 
+/* v20 to v31. The lowest four bits of such an address are ignored. */
+#define VECTOR(reg) (256 + 16 * (reg - 20))
+        .macro  SAVE_VECTOR reg
+        li      %r0, VECTOR(\reg)
+        stvx    %v\reg, %r1, %r0
+        .cfi_offset 77 + \reg, VECTOR(\reg) - FRAME
+        .endm
+        .macro  LOAD_VECTOR reg
+        li      %r0, VECTOR(\reg)
+        lvx     %v\reg, %r1, %r0
+        .cfi_restore 77 + \reg
+        .endm
+
         .text
 
 /* void *greenlet_switch(void *(*save)(void *ctx, void *sp), void *(*restore)(void *ctx, void *sp),
@@ -115,42 +128,18 @@ greenlet_switch:
         stfd    %f0, 96(%r1)
 #endif
 #if defined(__ALTIVEC__)
-        li      %r0, 256
-        stvx    %v20, %r1, %r0
-        .cfi_offset 97, 256 - FRAME
-        li      %r0, 272
-        stvx    %v21, %r1, %r0
-        .cfi_offset 98, 272 - FRAME
-        li      %r0, 288
-        stvx    %v22, %r1, %r0
-        .cfi_offset 99, 288 - FRAME
-        li      %r0, 304
-        stvx    %v23, %r1, %r0
-        .cfi_offset 100, 304 - FRAME
-        li      %r0, 320
-        stvx    %v24, %r1, %r0
-        .cfi_offset 101, 320 - FRAME
-        li      %r0, 336
-        stvx    %v25, %r1, %r0
-        .cfi_offset 102, 336 - FRAME
-        li      %r0, 352
-        stvx    %v26, %r1, %r0
-        .cfi_offset 103, 352 - FRAME
-        li      %r0, 368
-        stvx    %v27, %r1, %r0
-        .cfi_offset 104, 368 - FRAME
-        li      %r0, 384
-        stvx    %v28, %r1, %r0
-        .cfi_offset 105, 384 - FRAME
-        li      %r0, 400
-        stvx    %v29, %r1, %r0
-        .cfi_offset 106, 400 - FRAME
-        li      %r0, 416
-        stvx    %v30, %r1, %r0
-        .cfi_offset 107, 416 - FRAME
-        li      %r0, 432
-        stvx    %v31, %r1, %r0
-        .cfi_offset 108, 432 - FRAME
+        SAVE_VECTOR 20
+        SAVE_VECTOR 21
+        SAVE_VECTOR 22
+        SAVE_VECTOR 23
+        SAVE_VECTOR 24
+        SAVE_VECTOR 25
+        SAVE_VECTOR 26
+        SAVE_VECTOR 27
+        SAVE_VECTOR 28
+        SAVE_VECTOR 29
+        SAVE_VECTOR 30
+        SAVE_VECTOR 31
         mfspr   %r0, 256                /* VRSAVE */
         stw     %r0, 92(%r1)
         mfvscr  %v0                     /* in the last word, which is what is stored at such an address */
@@ -233,42 +222,18 @@ greenlet_switch:
 
 .Lresume:
 #if defined(__ALTIVEC__)
-        li      %r0, 256
-        lvx     %v20, %r1, %r0
-        .cfi_restore 97
-        li      %r0, 272
-        lvx     %v21, %r1, %r0
-        .cfi_restore 98
-        li      %r0, 288
-        lvx     %v22, %r1, %r0
-        .cfi_restore 99
-        li      %r0, 304
-        lvx     %v23, %r1, %r0
-        .cfi_restore 100
-        li      %r0, 320
-        lvx     %v24, %r1, %r0
-        .cfi_restore 101
-        li      %r0, 336
-        lvx     %v25, %r1, %r0
-        .cfi_restore 102
-        li      %r0, 352
-        lvx     %v26, %r1, %r0
-        .cfi_restore 103
-        li      %r0, 368
-        lvx     %v27, %r1, %r0
-        .cfi_restore 104
-        li      %r0, 384
-        lvx     %v28, %r1, %r0
-        .cfi_restore 105
-        li      %r0, 400
-        lvx     %v29, %r1, %r0
-        .cfi_restore 106
-        li      %r0, 416
-        lvx     %v30, %r1, %r0
-        .cfi_restore 107
-        li      %r0, 432
-        lvx     %v31, %r1, %r0
-        .cfi_restore 108
+        LOAD_VECTOR 20
+        LOAD_VECTOR 21
+        LOAD_VECTOR 22
+        LOAD_VECTOR 23
+        LOAD_VECTOR 24
+        LOAD_VECTOR 25
+        LOAD_VECTOR 26
+        LOAD_VECTOR 27
+        LOAD_VECTOR 28
+        LOAD_VECTOR 29
+        LOAD_VECTOR 30
+        LOAD_VECTOR 31
         lwz     %r0, 92(%r1)
         mtspr   256, %r0
         li      %r0, 252

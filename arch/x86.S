@@ -54,7 +54,7 @@ SYM(greenlet_switch):
         push    ebp
         .cfi_def_cfa_offset 8
         .cfi_offset ebp, -8
-        mov     ebp, esp                /* survives: walkers by frame pointer go on to the caller */
+        mov     ebp, esp                /* walkers by frame pointer go on to the caller */
         push    ebx
         .cfi_def_cfa_offset 12
         .cfi_offset ebx, -12
@@ -92,7 +92,7 @@ SYM(greenlet_switch):
 #if defined(_WIN32)
         mov     fs:[0], ebx             /* for a new greenlet */
 #endif
-        xor     ebp, ebp                /* survives: walkers by frame pointer end here */
+        xor     ebp, ebp                /* walkers by frame pointer end here */
         .cfi_remember_state
         lea     esp, [eax - 16]
         .cfi_undefined eip              /* above sp there may be another greenlet's bytes, or none */

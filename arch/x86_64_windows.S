@@ -92,7 +92,7 @@ greenlet_switch:
         test    rax, rax
         jz      .Lresume                /* nothing has changed: return null */
 
-        xor     ebp, ebp                /* survives: only for walkers by frame pointer, who end here */
+        xor     ebp, ebp                /* walkers by frame pointer end here */
         mov     rcx, rdi
         mov     rdx, rax
         mov     qword ptr [rax - 16], 0 /* free: what was there is saved, or was never used */

@@ -251,7 +251,7 @@ mod alone {
         }
         assert_eq!(
             world.callbacks.damaged, 0,
-            "the area above a callee's frame was part of a slice"
+            "the area above a callee's frame was part of a slice, or the chain of frames is wrong"
         );
         world.script.verdict();
         drop(stack);

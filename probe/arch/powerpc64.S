@@ -390,11 +390,17 @@
         blr
 
 /* save and restore that fill the area above their own frame (the caller's header), forward, and check it. The link
-   register is kept in their own frame meanwhile.                                                   */
+   register is kept in their own frame meanwhile. The chain of frames is checked too: in save it leads to
+   greenlet_probe's and on to its caller's, in restore it ends.                                     */
         FUNCTION greenlet_probe_save
+        ld      %r6, 0(%r1)
+        ld      %r7, 0(%r6)
+        subf    %r6, %r6, %r7
+        addi    %r6, %r6, -FRAME
         li      %r5, 0
         b       forward
         FUNCTION greenlet_probe_restore
+        ld      %r6, 0(%r1)
         li      %r5, 8
         b       forward
 forward:
@@ -405,6 +411,9 @@ forward:
         std     %r30, 136(%r1)
         std     %r2, 144(%r1)
         mr      %r31, %r3
+        ld      %r0, 16(%r31)
+        or      %r0, %r0, %r6
+        std     %r0, 16(%r31)
         lis     %r30, 0x5eed
         ori     %r30, %r30, 0x1234
         std     %r30, 168(%r1)

@@ -356,11 +356,17 @@
         blr
 
 /* save and restore that fill the area above their own frame (the caller's header), forward, and check it. The link
-   register is kept in their own frame meanwhile.                                                   */
+   register is kept in their own frame meanwhile. The chain of frames is checked too: in save it leads to
+   greenlet_probe's and on to its caller's, in restore it ends.                                     */
         FUNCTION greenlet_probe_save
+        lwz     %r6, 0(%r1)
+        lwz     %r7, 0(%r6)
+        subf    %r6, %r6, %r7
+        addi    %r6, %r6, -FRAME
         li      %r5, 0
         b       forward
         FUNCTION greenlet_probe_restore
+        lwz     %r6, 0(%r1)
         li      %r5, 4
         b       forward
 forward:
@@ -370,6 +376,9 @@ forward:
         stw     %r31, 128(%r1)
         stw     %r30, 136(%r1)
         mr      %r31, %r3
+        lwz     %r0, 8(%r31)
+        or      %r0, %r0, %r6
+        stw     %r0, 8(%r31)
         lis     %r30, 0x5eed
         ori     %r30, %r30, 0x1234
         stw     %r30, 164(%r1)

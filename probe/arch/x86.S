@@ -50,7 +50,7 @@ SYM(greenlet_probe):
         mov     fs:[0], ecx
 #endif
         call    edx
-
+back:
         mov     ecx, [esp + 52]
         mov     [ecx], ebx
         mov     [ecx + 4], esi
@@ -81,18 +81,25 @@ SYM(greenlet_probe):
         pop     ebp
         ret
 
-/* save and restore that fill the area above their own frame (their two arguments), forward, and check it. */
+/* save and restore that fill the area above their own frame (their two arguments), forward, and check it. The chain of
+   frame pointers is checked too: in save it leads to greenlet_probe, in restore it ends.           */
         .globl  SYM(greenlet_probe_save)
 SYM(greenlet_probe_save):
+        call    here
+here:   pop     edx
+        lea     edx, [edx + back - here]
+        sub     edx, [ebp + 4]
         mov     ecx, 0
         jmp     forward
         .globl  SYM(greenlet_probe_restore)
 SYM(greenlet_probe_restore):
+        mov     edx, ebp
         mov     ecx, 4
 forward:
         push    esi
         sub     esp, 8
         mov     esi, [esp + 16]         /* ctx */
+        or      [esi + 8], edx
         mov     eax, [esp + 20]
         mov     [esp], esi
         mov     [esp + 4], eax

@@ -118,14 +118,17 @@ greenlet_probe:
         ret
         .seh_endproc
 
-/* save and restore that fill the area above their own frame (the home space), forward, and check it. */
+/* save and restore that fill the area above their own frame (the home space), forward, and check it. In restore the chain
+   of frame pointers must end.                                                                      */
         .globl  greenlet_probe_save
 greenlet_probe_save:
         mov     eax, 0
+        xor     r9d, r9d
         jmp     forward
         .globl  greenlet_probe_restore
 greenlet_probe_restore:
         mov     eax, 8
+        mov     r9, rbp
         .seh_proc forward
 forward:
         push    rbx
@@ -134,6 +137,7 @@ forward:
         .seh_stackalloc 32
         .seh_endprologue
         mov     rbx, rcx
+        or      [rbx + 16], r9
         mov     r8, 0x5eed123456789abc
         mov     [rsp + 48], r8
         mov     [rsp + 56], r8

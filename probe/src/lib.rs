@@ -29,7 +29,8 @@ pub struct Callbacks {
     pub save: Callback,
     /// What [`Area::restore`] forwards to.
     pub restore: Callback,
-    /// Set to other than 0 when the area did not keep what was written there.
+    /// Set to other than 0 when the area did not keep what was written there, or (PowerPC, x86) the chain of frames does
+    /// not lead where it should.
     pub damaged: usize,
 }
 
