@@ -207,7 +207,6 @@ greenlet_switch:
 
         li      %r0, 0
         std     %r0, -RESERVED(%r3)          /* the back chain: walkers end here */
-        mr      %r4, %r3
         .cfi_remember_state
         addi    %r1, %r3, -RESERVED
         .cfi_undefined 65               /* above sp there may be another greenlet's bytes, or none */
@@ -264,6 +263,7 @@ greenlet_switch:
         .cfi_undefined 107
         .cfi_undefined 108
 #endif
+        mr      %r4, %r3
         mr      %r12, %r31
         mr      %r3, %r30
         CALL                            /* result = restore(ctx, target) */
@@ -297,9 +297,9 @@ greenlet_switch:
 #if !defined(_SOFT_FLOAT)
         lfd     %f0, RESERVED + 160(%r1)
 #if defined(_ARCH_PWR6)
-        mtfsf   255, %f0, 1, 0          /* with the decimal rounding mode, in the upper half */
+        mtfsf   255, %f0, 1, 0          /* with the decimal rounding mode, in the upper half; survives: 1 says all */
 #else
-        mtfsf   3, %f0                  /* the enable and rounding bits */
+        mtfsf   3, %f0                  /* the enable and rounding bits; survives: with flags, which nobody keeps */
 #endif
         lfd     %f14, RESERVED + 176(%r1)
         .cfi_restore 46

@@ -158,7 +158,6 @@ greenlet_switch:
 
         li      %r0, 0
         stw     %r0, -16(%r3)          /* the back chain: walkers end here */
-        mr      %r4, %r3
         .cfi_remember_state
         addi    %r1, %r3, -16
         .cfi_undefined 65               /* above sp there may be another greenlet's bytes, or none */
@@ -215,6 +214,7 @@ greenlet_switch:
         .cfi_undefined 107
         .cfi_undefined 108
 #endif
+        mr      %r4, %r3
         mtctr   %r31
         mr      %r3, %r30
         bctrl                           /* result = restore(ctx, target) */
@@ -242,7 +242,7 @@ greenlet_switch:
 #endif
 #if !defined(_SOFT_FLOAT) && !defined(__NO_FPRS__)
         lfd     %f0, 96(%r1)
-        mtfsf   3, %f0                  /* the enable and rounding bits */
+        mtfsf   3, %f0                  /* the enable and rounding bits; survives: with flags, which nobody keeps */
         lfd     %f14, 104(%r1)
         .cfi_restore 46
         lfd     %f15, 112(%r1)

@@ -2,7 +2,8 @@
    r3: load, r4: store, r5: f, r6, r7, r8: a, b, c.
 
    greenlet_probe's frame: r1 + 0  the header and more,  + 112 store,  + 120 CR,  + 124 VRSAVE,  + 128 FPSCR,
-   + 136 r14 to r31,  + 280 f14 to f31,  + 432 v20 to v31,  + 624 VSCR                               */
+   + 136 r14 to r31,  + 280 f14 to f31,  + 424 r2,  + 432 v20 to v31,  + 624 VSCR
+   r2 cannot have any value: stored is what was loaded, plus how far it is off.                     */
 
 #define FRAME 640
 
@@ -72,7 +73,9 @@
         std     %r0, 16(%r1)
         stdu    %r1, -FRAME(%r1)
         std     %r4, 112(%r1)
-        std     %r2, 104(%r1)
+        std     %r2, 424(%r1)
+        lwz     %r0, 504(%r3)
+        stw     %r0, 504(%r4)
         mfcr    %r0
         stw     %r0, 120(%r1)
         std     %r14, 136(%r1)
@@ -200,6 +203,7 @@
         li      %r0, 496 + LAST
         lvewx   %v0, %r3, %r0
         mtvscr  %v0
+        vxor    %v0, %v0, %v0           /* lest it still hold VSCR */
         li      %r0, 304
         lvx     %v20, %r3, %r0
         li      %r0, 320
@@ -232,6 +236,11 @@
         CALL
 
         ld      %r4, 112(%r1)
+        ld      %r0, 424(%r1)
+        subf    %r5, %r0, %r2
+        lwz     %r0, 504(%r4)
+        add     %r0, %r0, %r5
+        stw     %r0, 504(%r4)
         std     %r14, 0(%r4)
         std     %r15, 8(%r4)
         std     %r16, 16(%r4)
@@ -381,7 +390,7 @@
         ld      %r29, 256(%r1)
         ld      %r30, 264(%r1)
         ld      %r31, 272(%r1)
-        ld      %r2, 104(%r1)
+        ld      %r2, 424(%r1)
         lwz     %r0, 120(%r1)
         mtcrf   0x38, %r0
         addi    %r1, %r1, FRAME

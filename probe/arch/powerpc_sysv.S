@@ -171,6 +171,7 @@
         li      %r0, 496 + LAST
         lvewx   %v0, %r3, %r0
         mtvscr  %v0
+        vxor    %v0, %v0, %v0           /* lest it still hold VSCR */
         li      %r0, 304
         lvx     %v20, %r3, %r0
         li      %r0, 320

@@ -215,6 +215,8 @@ pub const REGISTERS: &[Register] = &[
     Register { needs: 2, ..at("v31, second half", 488, 8) },
     // The non-Java bit.
     Register { needs: 2, ..control("vscr", 496 + 12 * BIG, 4, 1 << 16, 0) },
+    #[cfg(target_arch = "powerpc64")]
+    at("r2", 504, 4),
 ];
 
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
