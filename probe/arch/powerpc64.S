@@ -2,10 +2,10 @@
    r3: load, r4: store, r5: f, r6, r7, r8: a, b, c.
 
    greenlet_probe's frame: r1 + 0  the header and more,  + 112 store,  + 120 CR,  + 124 VRSAVE,  + 128 FPSCR,
-   + 136 r14 to r31,  + 280 f14 to f31,  + 424 r2,  + 432 v20 to v31,  + 624 VSCR
-   r2 cannot have any value: stored is what was loaded, plus how far it is off.                     */
+   + 136 r14 to r31,  + 280 f14 to f31,  + 424 r2,  + 432 v20 to v31,  + 624 VSCR,
+   + 640 f's r2. That cannot have any value: stored is what was loaded, plus how far it is off.     */
 
-#define FRAME 640
+#define FRAME 656
 
 /* The groups of registers that there are: bits of greenlet_probe_features. */
 #if defined(_SOFT_FLOAT)
@@ -233,10 +233,16 @@
         mr      %r3, %r6
         mr      %r4, %r7
         mr      %r5, %r8
+#if _CALL_ELF == 2
+        std     %r2, 640(%r1)
+#else
+        ld      %r0, 8(%r12)
+        std     %r0, 640(%r1)
+#endif
         CALL
 
         ld      %r4, 112(%r1)
-        ld      %r0, 424(%r1)
+        ld      %r0, 640(%r1)
         subf    %r5, %r0, %r2
         lwz     %r0, 504(%r4)
         add     %r0, %r0, %r5

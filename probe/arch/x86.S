@@ -87,7 +87,9 @@ back:
 SYM(greenlet_probe_save):
         call    here
 here:   pop     edx
-        lea     edx, [edx + back - here]
+        .att_syntax                     /* assemblers differ in what they take a difference for in the other one */
+        subl    $(here - back), %edx
+        .intel_syntax noprefix
         sub     edx, [ebp + 4]
         mov     ecx, 0
         jmp     forward
