@@ -84,7 +84,7 @@ SYM(greenlet_switch):
         .cfi_offset d15, -24
         mrs     x9, fpcr
         str     x9, [sp, #160]
-        mov     x29, sp                 /* walkers by frame pointer go on to the caller */
+        mov     x29, sp                 /* walkers by frame pointer go on to the caller; survives: seen by `xtask cfi` only */
 
         mov     x19, x1                 /* restore and ctx outlive the call to save */
         mov     x20, x2
@@ -94,7 +94,7 @@ SYM(greenlet_switch):
         blr     x9                      /* target = save(ctx, start) */
         cbz     x0, LOCAL(resume)       /* nothing has changed: return null */
 
-        mov     x29, xzr                /* walkers by frame pointer end here */
+        mov     x29, xzr                /* walkers by frame pointer end here; survives: seen by `xtask cfi` only */
         .cfi_remember_state
         mov     sp, x0
         .cfi_undefined x30              /* above sp there may be another greenlet's bytes, or none */

@@ -94,6 +94,35 @@ fn a_separate_stack_begins_with_an_empty_list_of_handlers_or_the_threads_own_las
     }
 }
 
+/// The list's entries lie in frames. A greenlet must not begin with those of the one that starts it, however many they are.
+#[cfg(target_arch = "x86")]
+#[test]
+fn a_greenlet_begins_with_the_last_of_many_handlers() {
+    /// As 32-bit programs have it on their stack: the next one, and the function.
+    #[repr(C)]
+    struct Entry([usize; 2]);
+    let entry = |address: usize| {
+        // SAFETY: entries of the list of this thread, or those below.
+        unsafe { ptr::read(ptr::with_exposed_provenance::<[usize; 2]>(address)) }
+    };
+    // SAFETY: the list's head is set to entries that live until it is set back.
+    let set = |head: usize| unsafe { asm!("mov fs:[0], {}", in(reg) head) };
+    let (_, head) = block();
+    let mut last = head;
+    while entry(last)[0] != usize::MAX {
+        last = entry(last)[0];
+    }
+    let handler = entry(head)[1];
+    let outer = black_box(Entry([head, handler]));
+    let inner = black_box(Entry([(&raw const outer).expose_provenance(), handler]));
+    let ours = (&raw const inner).expose_provenance();
+    set(ours);
+    let (_, begins_with) = spawn(|()| block()).switch(());
+    let (_, afterwards) = block();
+    set(head);
+    assert_eq!((begins_with, afterwards), (last, ours));
+}
+
 #[repr(C)]
 struct Region {
     base: *mut c_void,
