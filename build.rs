@@ -57,6 +57,7 @@ fn main() {
     if WITH_JUMP_ENTRY.contains(&file) {
         println!("cargo::rustc-cfg=greenlet_jump_entry");
     }
+    asan(&var("CARGO_CFG_SANITIZE"));
     println!("cargo::rerun-if-changed=arch/{file}");
     let mut build = cc::Build::new();
     if arch == "x86" && has("sse") {
@@ -69,6 +70,19 @@ fn main() {
         build.flag("-maltivec"); // gcc takes big-endian ones to have none
     }
     build.file(format!("arch/{file}")).compile("greenlet_arch");
+}
+
+/// Two settings for `src/raw/asan.rs`: the sanitizer's runtime will be there, and this crate's code is instrumented too.
+fn asan(sanitizers: &str) {
+    println!("cargo::rustc-check-cfg=cfg(greenlet_asan)");
+    println!("cargo::rustc-check-cfg=cfg(greenlet_asan_instrumented)");
+    let instrumented = sanitizers.split(',').any(|one| one == "address");
+    if instrumented {
+        println!("cargo::rustc-cfg=greenlet_asan_instrumented");
+    }
+    if instrumented || env::var_os("CARGO_FEATURE_ASAN").is_some() {
+        println!("cargo::rustc-cfg=greenlet_asan");
+    }
 }
 
 /// Whether Rust's code may use Altivec's registers. Stable compilers do not say so: it is 64-bit PowerPC's

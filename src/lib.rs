@@ -49,6 +49,7 @@
 //! When a thread ends, what is still suspended is killed.
 
 #![no_std]
+#![cfg_attr(greenlet_asan_instrumented, feature(sanitize))]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
 

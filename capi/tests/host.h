@@ -86,7 +86,7 @@ static greenlet *make(greenlet_stack *stack, greenlet_body body, void *context)
 
 /* ---- a greenlet that waits once, with something on its stack: in main, or in `context` ---- */
 
-static greenlet *sleeper(greenlet_thread *its, void *context, void **value)
+static inline greenlet *sleeper(greenlet_thread *its, void *context, void **value)
 {
     volatile char mine[3000];
 

@@ -1,7 +1,7 @@
 //! The record of one greenlet: its stretch of the stack, and the slice buffer that holds what of
 //! that stretch was saved.
 
-use super::{Memory, Stack, copy};
+use super::{Memory, Stack, asan, copy};
 use core::ptr;
 
 /// A slice buffer is made smaller when this many saves in a row used less than a quarter of it.
@@ -49,6 +49,7 @@ pub struct Greenlet {
     lent: bool,
     /// How far into its block the buffer begins: less than a cache line, and 0 unless it is large.
     shift: u8,
+    pub(super) kept: asan::Kept,
 }
 
 impl Greenlet {
@@ -65,6 +66,7 @@ impl Greenlet {
             lean: 0,
             lent: false,
             shift: 0,
+            kept: asan::Kept::NEW,
         }
     }
 
@@ -151,7 +153,7 @@ impl Greenlet {
             let Some((from, together)) = self.locate(address) else { return false };
             let n = together.min(to.len());
             // SAFETY: `locate` gives `together` bytes; `to` is exclusive and lies elsewhere.
-            unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), n) };
+            unsafe { asan::copy(from, to.as_mut_ptr(), n) };
             to = &mut to[n..];
             address += n;
         }
@@ -171,7 +173,7 @@ impl Greenlet {
     /// All `need` bytes are in place.
     #[inline(always)]
     pub(super) unsafe fn save_in_line(&mut self, need: usize) -> bool {
-        if need > copy::IN_LINE || !self.fits(need) {
+        if asan::ON || need > copy::IN_LINE || !self.fits(need) {
             return false;
         }
         // SAFETY: the buffer is large enough; stack and buffer do not overlap.
@@ -245,6 +247,7 @@ impl Greenlet {
             }
             // SAFETY: `reserve` made the buffer large enough; stack and buffer do not overlap.
             unsafe {
+                self.kept.take(self.saved, from, end);
                 ptr::copy_nonoverlapping(
                     ptr::with_exposed_provenance(from),
                     self.buffer.add(self.saved),
@@ -263,7 +266,7 @@ impl Greenlet {
     #[inline(always)]
     pub(super) unsafe fn restore_in_line(&mut self) -> bool {
         let saved = self.saved;
-        if saved > copy::IN_LINE {
+        if saved > copy::IN_LINE || (asan::ON && saved != 0) {
             return false;
         }
         self.saved = 0;
@@ -280,10 +283,13 @@ impl Greenlet {
     ///
     /// As for [`restore_in_line`](Self::restore_in_line).
     #[inline(never)]
+    #[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
     pub(super) unsafe fn restore(&mut self) {
         // SAFETY: as there.
         unsafe {
+            asan::clear(self.start, self.start + self.saved);
             copy::downwards(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
+            self.kept.put(self.start, self.saved);
         }
         self.saved = 0;
     }
@@ -296,6 +302,7 @@ impl Greenlet {
                 (memory.resize)(memory.ctx, self.block(), Self::block_size(self.capacity), 0)
             };
         }
+        self.kept.free();
         *self = if self.lent {
             Greenlet { buffer: self.buffer, capacity: self.capacity, lent: true, ..Self::new() }
         } else {

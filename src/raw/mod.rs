@@ -36,6 +36,7 @@
 //! ```
 
 mod arch;
+mod asan;
 mod bounds;
 mod copy;
 mod greenlet;

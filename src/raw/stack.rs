@@ -2,7 +2,7 @@
 
 #[cfg(windows)]
 use super::bounds::Bounds;
-use super::{Greenlet, Thread};
+use super::{Greenlet, Thread, asan};
 use core::ptr;
 
 /// A machine stack that greenlets of one thread share: the thread's native one, or memory that the host adds.
@@ -28,6 +28,7 @@ pub struct Stack {
     /// What the thread block is to say while this stack runs. Of the native one: what it said when it was left.
     #[cfg(windows)]
     pub(super) bounds: Bounds,
+    pub(super) fiber: asan::Fiber,
 }
 
 impl Stack {
@@ -40,6 +41,7 @@ impl Stack {
             bottom: 0,
             #[cfg(windows)]
             bounds: Bounds::new(0, 0, 0),
+            fiber: asan::Fiber::NEW,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Everything with a branch that a switch does is here; the assembly only saves registers and moves
 //! the stack pointer. Nothing here may touch thread-local storage or unwind.
 
-use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch, bounds};
+use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch, asan, bounds};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use core::{fmt, hint, ptr};
@@ -113,6 +113,7 @@ impl Thread {
         unsafe {
             (*this).native.thread = this;
             (*this).native.head = main;
+            (*this).native.fiber.learn();
             (*main).stack = &raw mut (*this).native;
             (*main).stop = usize::MAX & !(STACK_ALIGN - 1);
             (*this).current = main;
@@ -288,7 +289,7 @@ impl Thread {
     pub(crate) unsafe fn switch_trusted(this: *mut Thread, target: *mut Greenlet) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            #[cfg(greenlet_jump_entry)]
+            #[cfg(all(greenlet_jump_entry, not(greenlet_asan)))]
             if (*(*target).stack).head == target && (*target).saved == 0 {
                 // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
                 let current = (*this).current;
@@ -384,6 +385,7 @@ impl Thread {
                 }
                 if !(*link).is_null() {
                     *link = (*greenlet).next;
+                    asan::clear((*greenlet).start + (*greenlet).saved, (*greenlet).stop);
                 }
             }
             (*greenlet).reset(&(*this).memory);
@@ -528,15 +530,18 @@ impl Thread {
 }
 
 /// Makes room for the target: on the old stack, called by the assembly with the stack start of the one that is left.
+#[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
 unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     let start = sp.expose_provenance();
     // SAFETY: the operation that called the assembly has checked the greenlets, and all that are linked are valid.
     unsafe {
         (*(*this).current).start = start;
-        let left = (*(*this).current).stack;
+        let leaver = (*this).current;
+        let left = (*leaver).stack;
         if !T::FINISH && !T::START && hand_over(this, start) {
             bounds::follow(left, (*(*this).current).stack);
+            asan::leave(leaver, (*(*this).current).stack, false);
             return ptr::with_exposed_provenance_mut((*(*this).current).start);
         }
         save_slowly::<T>(this, start)
@@ -546,6 +551,7 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
 /// The rest of `save`: whatever is not the common switch. A function of its own, so that the common one pushes nothing.
 #[cold]
 #[inline(never)]
+#[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
 unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_void {
     // SAFETY: as in `save`.
     unsafe {
@@ -575,10 +581,12 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
             return ptr::null_mut();
         }
         if T::FINISH {
+            asan::clear(start, (*current).stop);
             (*current).reset(&(*this).memory);
         }
         (*this).current = target;
         bounds::follow(left, (*target).stack);
+        asan::leave(current, (*target).stack, T::FINISH);
         ptr::with_exposed_provenance_mut(if T::START { (*target).stop } else { (*target).start })
     }
 }
@@ -673,11 +681,13 @@ unsafe fn make_room(this: *mut Thread, target: *mut Greenlet) -> bool {
 }
 
 /// Puts the target's bytes back: below its stretch, called by the assembly. Never null.
+#[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
 unsafe extern "C" fn restore(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     // SAFETY: `save` has made the target the current one and its stretch free.
     unsafe {
         let current = (*this).current;
+        asan::arrived(current);
         if !(*current).restore_in_line() {
             (*current).restore();
         }
@@ -686,10 +696,12 @@ unsafe extern "C" fn restore(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void 
 }
 
 /// Begins the target: at the top of its stretch, called by the assembly; never returns.
+#[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
 unsafe extern "C" fn begin(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     // SAFETY: `prepare_start` has set the body.
     unsafe {
+        asan::arrived((*this).current);
         let body = (*this).body.unwrap_or_else(|| hint::unreachable_unchecked());
         body((*this).word)
     }

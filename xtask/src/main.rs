@@ -39,7 +39,7 @@ cargo xtask COMMAND
                                                 which single mistakes in an arch file no test notices
   fuzz [TARGET…] [--seconds N] [--install]      the fuzz targets, a minute each unless said otherwise; --minimize makes the
                                                 corpus of what was found, --coverage shows the lines that it reaches
-  install-c PREFIX [--target TARGET]            libgreenlet: static and shared library, header, pkg-config file
+  install-c PREFIX [--target TARGET] [--asan]   libgreenlet: static and shared library, header, pkg-config file
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
 
@@ -63,7 +63,9 @@ fn main() -> ExitCode {
             .and_then(fuzz::command),
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
-        "install-c" => Args::parse(rest, &[], &["--target"]).and_then(vendoring::install::command),
+        "install-c" => {
+            Args::parse(rest, &["--asan"], &["--target"]).and_then(vendoring::install::command)
+        }
         "readme" => Args::parse(rest, &["--check"], &[]).and_then(readme::command),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

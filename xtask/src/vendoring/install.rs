@@ -23,13 +23,13 @@ pub fn command(args: Args) -> Result<bool, String> {
         Some(name) => Some(targets::chosen(&[name.to_string()])?[0]),
     };
     let directory = std::env::current_dir().map_err(|error| error.to_string())?;
-    install(&directory.join(prefix), target)?;
+    install(&directory.join(prefix), target, args.flag("--asan"))?;
     Ok(true)
 }
 
-/// Builds and copies; `None` is this machine's own target.
-pub fn install(prefix: &Path, target: Option<&'static Target>) -> Result<(), String> {
-    let built = build(target)?;
+/// Builds and copies; `None` is this machine's own target. `asan`: for programs with AddressSanitizer in them.
+pub fn install(prefix: &Path, target: Option<&'static Target>, asan: bool) -> Result<(), String> {
+    let built = build(target, asan)?;
     let failed = |what: &Path, error: std::io::Error| format!("{}: {error}", what.display());
     let version = version()?;
     let (lib, include) = (prefix.join("lib"), prefix.join("include"));
@@ -59,8 +59,11 @@ pub fn install(prefix: &Path, target: Option<&'static Target>) -> Result<(), Str
 }
 
 /// The folder with what cargo made.
-fn build(target: Option<&'static Target>) -> Result<PathBuf, String> {
-    let words = "build --package greenlet-capi --profile capi";
+fn build(target: Option<&'static Target>, asan: bool) -> Result<PathBuf, String> {
+    let words = match asan {
+        true => "build --package greenlet-capi --profile capi --features asan",
+        false => "build --package greenlet-capi --profile capi",
+    };
     let Some(target) = target.filter(|target| !target.is_host()) else {
         must(Run::cargo().words(words))?;
         return Ok(target_directory().parent().unwrap_or(&root()).join("capi"));

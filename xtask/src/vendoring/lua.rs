@@ -18,7 +18,7 @@ pub fn rows() -> Vec<Row> {
 fn run() -> Result<usize, String> {
     let directory = scratch("lua")?;
     let (prefix, lua) = (directory.join("prefix"), directory.join("lua"));
-    install(&prefix, None)?;
+    install(&prefix, None, false)?;
     fs::create_dir(&lua).map_err(|error| error.to_string())?;
     for entry in fs::read_dir(root().join("examples/lua")).map_err(|e| e.to_string())?.flatten() {
         fs::copy(entry.path(), lua.join(entry.file_name())).map_err(|error| error.to_string())?;
