@@ -57,7 +57,7 @@ greenlet_switch:
 
         mov     %i2, %o0
         clr     %i6                     /* survives: walkers by frame pointer end here */
-        clr     %i7
+        clr     %i7                     /* survives: as do those that look for where to return to */
         .cfi_remember_state
         sub     %o1, BIAS + RESERVED, %sp
         .cfi_undefined 15               /* above sp there may be another greenlet's bytes, or none */

@@ -316,6 +316,7 @@ pub const TARGETS: &[Target] = &[
         how: How::Qemu("sparc64", "-L /usr/sparc64-linux-gnu"),
         packages: &["gcc-sparc64-linux-gnu", "libc6-dev-sparc64-cross", "qemu-user"],
         linker: Some("sparc64-linux-gnu-gcc"),
+        settled: true,
         ..ROW
     },
     Target {
