@@ -11,9 +11,15 @@ mod real;
 use greenlet_fuzz::{Bytes, panics_of_programs_are_meant};
 use libfuzzer_sys::fuzz_target;
 use model::{Op, Style, Ty};
+use std::sync::LazyLock;
 
 /// As long as the property tests' programs, and half as long again.
 const MOST: usize = 120;
+
+/// A greenlet that never begins, and whose closure has a handle to its own child, is a cycle, which leaks as one of `Rc`s
+/// does. Where leaks are looked for there is none.
+static NO_CYCLES: LazyLock<bool> =
+    LazyLock::new(|| std::env::var_os("GREENLET_NO_CYCLES").is_some());
 
 fn ty(bytes: &mut Bytes) -> Ty {
     if bytes.once_in(5) { Ty::Large } else { Ty::Small }
@@ -30,7 +36,7 @@ fn op(bytes: &mut Bytes) -> Op {
             parent: bytes.flag().then(|| bytes.below(16)),
             takes: ty(bytes),
             gives: ty(bytes),
-            captures: bytes.once_in(6).then(|| bytes.below(16)),
+            captures: bytes.once_in(6).then(|| bytes.below(16)).filter(|_| !*NO_CYCLES),
         },
         4..10 => Op::Switch {
             to: bytes.below(16),

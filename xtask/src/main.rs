@@ -37,8 +37,8 @@ cargo xtask COMMAND
   counts [--record]                             instructions of the hot paths beside what was recorded
   mutate [TARGET] [--install] [--lines A-B] [--quick]
                                                 which single mistakes in an arch file no test notices
-  fuzz [TARGET…] [--seconds N] [--install]      the fuzz targets, a minute each unless said otherwise; --minimize makes the
-                                                corpus of what was found, --coverage shows the lines that it reaches
+  fuzz [TARGET…] [--seconds N] [--install]      the fuzz targets, a minute each unless said otherwise; --asan: with AddressSanitizer;
+                                                --minimize makes the corpus of what was found, --coverage shows the lines that it reaches
   install-c PREFIX [--target TARGET] [--asan]   libgreenlet: static and shared library, header, pkg-config file
   lint                                          rustfmt, clippy, rustdoc, dependencies, tables
   readme [--check]                              the parts of README.md and .cargo/config.toml made from the list of targets
@@ -59,8 +59,10 @@ fn main() -> ExitCode {
         "mutate" => {
             Args::parse(rest, &["--install", "--quick"], &["--lines"]).and_then(mutate::command)
         }
-        "fuzz" => Args::parse(rest, &["--install", "--minimize", "--coverage"], &["--seconds"])
-            .and_then(fuzz::command),
+        "fuzz" => {
+            Args::parse(rest, &["--install", "--asan", "--minimize", "--coverage"], &["--seconds"])
+                .and_then(fuzz::command)
+        }
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "install-c" => {

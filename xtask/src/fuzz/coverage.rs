@@ -1,7 +1,7 @@
 //! Which lines of the crate the corpus reaches: the targets built for LLVM's coverage, run over the corpus once, and
 //! `llvm-cov`'s table of `src/`.
 
-use super::{build, corpus, fuzzer, scratch};
+use super::{Build, build, corpus, fuzzer, scratch};
 use crate::run::{Run, root};
 use std::fs;
 
@@ -15,7 +15,7 @@ pub fn report(targets: &[String]) -> Result<bool, String> {
     corpus::folder(&profiles)?;
     let mut programs = Vec::new();
     for target in targets {
-        let program = build(target, "--cfg fuzzing -Cinstrument-coverage", "coverage")?;
+        let program = build(target, Build::Coverage)?;
         let (seeds, inputs) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
         // Without instrumentation for libFuzzer it runs what it is given, and looks for nothing.
         let done = fuzzer(&program, target)

@@ -38,6 +38,29 @@ const COVERED: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitiz
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1";
 
+/// What AddressSanitizer wants besides: a flag that only nightly compilers take, unless told that they are one, and LLVM's runtime.
+const SANITIZED: &str =
+    "-Zsanitizer=address -Zexternal-clangrt -Clinker=clang-22 -Clink-arg=-fsanitize=address";
+
+const SANITIZED_FOLDER: &str = "asan";
+
+/// LLVM 22 is what the compiler has too; the runtime's interface has been the same for years.
+const SANITIZER_PACKAGES: &[&str] = &["g++", "clang-22", "libclang-rt-22-dev"];
+
+/// The target that looks at whole frames of others, red zones and all, and so is no program for the sanitizer.
+const READS_FRAMES: &str = "engine";
+
+/// How a target is built.
+#[derive(Clone, Copy, PartialEq)]
+enum Build {
+    /// As fast as it gets.
+    Plain,
+    /// With AddressSanitizer, in the crate too.
+    Sanitized,
+    /// For LLVM's coverage.
+    Coverage,
+}
+
 /// The command.
 pub fn command(args: Args) -> Result<bool, String> {
     let seconds = match args.option("--seconds") {
@@ -50,34 +73,48 @@ pub fn command(args: Args) -> Result<bool, String> {
     }
     let chosen = if args.words.is_empty() { all } else { args.words.clone() };
     if args.flag("--install") {
-        apt::install(&[PACKAGES, coverage::PACKAGES].concat())?;
+        apt::install(&[PACKAGES, SANITIZER_PACKAGES, coverage::PACKAGES].concat())?;
     }
     if args.flag("--coverage") {
         return coverage::report(&chosen);
     }
-    if let Some(why) = apt::lacks(PACKAGES) {
+    let asan = args.flag("--asan");
+    if let Some(why) = apt::lacks(if asan { SANITIZER_PACKAGES } else { PACKAGES }) {
         return Err(why);
     }
     let mut table = Table::default();
     for target in &chosen {
         if args.flag("--minimize") {
             table.row(&format!("minimize {target}"), || minimize(target));
-        } else {
-            table.row(&format!("fuzz: {target}"), || outcome(target, seconds));
+        } else if !asan {
+            table.row(&format!("fuzz: {target}"), || outcome(target, seconds, Build::Plain));
+        } else if target != READS_FRAMES {
+            table.row(&format!("asan: {target}"), || outcome(target, seconds, Build::Sanitized));
         }
     }
     Ok(table.finish())
 }
 
-/// The rows of `cargo xtask test`: every target for a minute, from its corpus.
+/// The rows of `cargo xtask test`: every target for a minute from its corpus, and a moment more with AddressSanitizer.
 pub fn rows() -> Vec<Row> {
-    let row = |target: String| Row {
-        name: format!("fuzz: {target}"),
-        packages: PACKAGES.to_vec(),
+    let row = |name: String, packages: &[&'static str], run: Box<dyn Fn() -> Outcome>| Row {
+        name,
+        packages: packages.to_vec(),
         quick: false,
-        run: Box::new(move || outcome(&target, SECONDS)),
+        run,
     };
-    targets().into_iter().map(row).collect()
+    let mut rows = Vec::new();
+    for target in targets() {
+        let name = target.clone();
+        let run = move || outcome(&name, SECONDS, Build::Plain);
+        rows.push(row(format!("fuzz: {target}"), PACKAGES, Box::new(run)));
+        if target != READS_FRAMES && cfg!(target_arch = "x86_64") {
+            let name = target.clone();
+            let run = move || outcome(&name, SECONDS / 3, Build::Sanitized);
+            rows.push(row(format!("asan: {target}"), SANITIZER_PACKAGES, Box::new(run)));
+        }
+    }
+    rows
 }
 
 /// The names of the targets, sorted: `fuzz/targets/NAME.rs`.
@@ -97,17 +134,25 @@ fn scratch() -> PathBuf {
     toolchain::target_directory().join("fuzz")
 }
 
-/// Builds one target with these options for the compiler, in a target directory of theirs.
-fn build(target: &str, flags: &str, directory: &str) -> Result<PathBuf, String> {
+/// Builds one target, in a target directory of that kind of build.
+fn build(target: &str, how: Build) -> Result<PathBuf, String> {
+    let (directory, flags) = match how {
+        Build::Plain => ("build", COVERED.to_string()),
+        Build::Sanitized => (SANITIZED_FOLDER, format!("{COVERED} {SANITIZED}")),
+        Build::Coverage => ("coverage", "--cfg fuzzing -Cinstrument-coverage".to_string()),
+    };
     let directory = scratch().join(directory);
     // With a `--target`, so that build scripts are not instrumented.
-    let done = Run::cargo()
+    let mut cargo = Run::cargo()
         .words("build --release --manifest-path fuzz/Cargo.toml --target")
         .arg(crate::targets::host())
         .args(["--bin", target])
         .env("RUSTFLAGS", flags)
-        .env("CARGO_TARGET_DIR", &directory)
-        .done();
+        .env("CARGO_TARGET_DIR", &directory);
+    if how == Build::Sanitized {
+        cargo = cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
+    let done = cargo.done();
     match done.ok() {
         true => Ok(directory.join(crate::targets::host()).join("release").join(target)),
         false => Err(format!("building it: {}", done.how())),
@@ -115,9 +160,9 @@ fn build(target: &str, flags: &str, directory: &str) -> Result<PathBuf, String> 
 }
 
 /// Every input that ever failed, then the corpus, then new inputs for so long.
-fn outcome(target: &str, seconds: u64) -> Outcome {
+fn outcome(target: &str, seconds: u64, how: Build) -> Outcome {
     let run = || -> Result<Outcome, String> {
-        let program = build(target, COVERED, "build")?;
+        let program = build(target, how)?;
         let found = corpus::unpack_found(target, &scratch().join("found").join(target))?;
         let (seeds, inputs) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
         for input in found {
@@ -160,7 +205,12 @@ fn verdict(done: &Done, inputs: usize) -> Outcome {
 fn fuzzer(program: &PathBuf, target: &str) -> Run {
     let failed = format!("-artifact_prefix={}/", scratch().join("failed").join(target).display());
     let _ = fs::create_dir_all(scratch().join("failed").join(target));
-    Run::new(program).args([LONGEST, "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0", &failed])
+    // Without the sanitizer nobody looks for leaks, and programs may make what leaks.
+    let run = match program.starts_with(scratch().join(SANITIZED_FOLDER)) {
+        true => Run::new(program).env("GREENLET_NO_CYCLES", "1"),
+        false => Run::new(program),
+    };
+    run.args([LONGEST, "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0", &failed])
 }
 
 /// Where the input lies that failed, and what to do with it.
@@ -170,7 +220,7 @@ fn failed_input(target: &str) -> String {
     let newest = files.max_by_key(|file| file.metadata().and_then(|data| data.modified()).ok());
     match newest {
         Some(file) => {
-            format!("the input is {}, and belongs into fuzz/found.txt", file.path().display())
+            format!("the input is {}, and should be added to fuzz/found.txt", file.path().display())
         }
         None => "it left no input".into(),
     }
@@ -179,7 +229,7 @@ fn failed_input(target: &str) -> String {
 /// Replaces the corpus by the smallest part of it, and of what was found since, that covers as much.
 fn minimize(target: &str) -> Outcome {
     let run = || -> Result<usize, String> {
-        let program = build(target, COVERED, "build")?;
+        let program = build(target, Build::Plain)?;
         let (seeds, _) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
         let work = corpus::folder(&scratch().join("work").join(target))?;
         let merged = scratch().join("merged").join(target);
