@@ -148,6 +148,49 @@ def check(g, outcome):
     assert g.dead
 """
 
+# Tasklets that begin, meet, switch, throw and end, each at other depths. What one does not catch goes to the one that runs
+# the scheduler, here a greenlet that is not main's.
+TASKLETS = """
+from greenlet import stackless
+
+def prepare():
+    c, log, tasks = stackless.channel(), [], []
+    def receiver():
+        while True:
+            try:
+                log.append(deep(30, c.receive))
+            except MemoryError:
+                log.append("MemoryError")
+            except StopIteration:
+                return
+    tasks.append(stackless.tasklet(receiver)())
+    tasks[0].run()
+    return c, log, tasks
+
+def run(context):
+    c, log, tasks = context
+    deep(50, lambda: c.send(1))
+    tasks.append(stackless.tasklet(lambda: deep(20, lambda: c.send(2)))())
+    deep(60, stackless.run)
+    tasks.append(stackless.tasklet(deep)(10, stackless.schedule_remove))
+    stackless.run()
+    deep(40, tasks[-1].run)
+    deep(15, lambda: c.send_exception(StopIteration))
+    return log
+
+def check(context, outcome):
+    c, log, tasks = context
+    assert outcome == "MemoryError" or set(outcome) <= {1, 2, "MemoryError"}, outcome
+    for task in tasks:
+        while task.alive:
+            try:
+                task.kill()
+            except MemoryError:
+                pass
+    assert stackless.getruncount() == 1 and c.balance == 0, (stackless.getruncount(), c.balance)
+    assert stackless.getcurrent() is stackless.getmain()
+"""
+
 # `b` cannot go on to any ancestor, since `a`, from which it was begun and which lies above it, cannot be saved.
 ABOVE = """
 import failing, sys
@@ -220,8 +263,8 @@ def failing(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "program",
-    [*(PROGRAM.format(body=body) for body in (END, END_WITH, BEGIN, THROW)), ABOVE, THREAD],
-    ids=["end", "end_with", "begin", "throw", "above", "thread"],
+    [*(PROGRAM.format(body=body) for body in (END, END_WITH, BEGIN, THROW, TASKLETS)), ABOVE, THREAD],
+    ids=["end", "end_with", "begin", "throw", "tasklets", "above", "thread"],
 )
 def test_every_allocation_may_fail(failing, program):
     done = subprocess.run(

@@ -120,6 +120,7 @@ unsafe fn leave(
         (*s).head = next;
         (*s).current = next;
         (*s).wake = next;
+        (*s).locked = !(*(*s).record).tracer.is_null();
         (*this).stage = object::Stage::Done;
         if (*next).stage == Stage::Begun {
             let target = (*(*next).at).imp;

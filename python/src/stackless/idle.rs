@@ -7,6 +7,7 @@ use super::ffi::*;
 use super::scheduler::{Scheduler, push_back};
 use super::tasklet::{Queue, Stage, THREAD_BLOCK, Tasklet};
 use crate::ffi::*;
+use core::cell::Cell;
 use core::ptr;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -15,11 +16,11 @@ use std::time::Duration;
 pub struct Bell {
     rung: Mutex<bool>,
     changed: Condvar,
-    /// The thread sleeps; guarded by the GIL.
-    pub sleeps: bool,
+    /// The thread sleeps, and nobody has woken it; guarded by the GIL.
+    sleeps: Cell<bool>,
 }
 
-/// How many threads sleep.
+/// How many threads sleep that nobody has woken.
 static mut SLEEPING: usize = 0;
 /// How long one sleeps before it looks whether there is still anybody who could wake it, and for signals: the end of a
 /// thread that never used a scheduler rings no bell.
@@ -27,15 +28,25 @@ const LOOK: Duration = Duration::from_millis(50);
 
 impl Bell {
     pub const fn new() -> Bell {
-        Bell { rung: Mutex::new(false), changed: Condvar::new(), sleeps: false }
+        Bell { rung: Mutex::new(false), changed: Condvar::new(), sleeps: Cell::new(false) }
     }
 
     /// Wakes the thread, if it sleeps.
     pub fn ring(&self) {
-        if self.sleeps {
+        if self.falls_asleep_or_wakes(false) {
             *self.rung.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
             self.changed.notify_one();
         }
+    }
+
+    /// Notes it. False if it was so already.
+    fn falls_asleep_or_wakes(&self, sleeps: bool) -> bool {
+        if self.sleeps.replace(sleeps) == sleeps {
+            return false;
+        }
+        // SAFETY: guarded by the GIL.
+        unsafe { SLEEPING = if sleeps { SLEEPING + 1 } else { SLEEPING - 1 } };
+        true
     }
 
     /// Sleeps until it rings, or a while.
@@ -129,13 +140,11 @@ unsafe fn sleep(s: *mut Scheduler) -> bool {
     // SAFETY: without the GIL only the bell is touched, which has its own lock.
     unsafe {
         let bell = &raw mut (*s).bell;
-        (*bell).sleeps = true;
-        SLEEPING += 1;
+        (*bell).falls_asleep_or_wakes(true);
         let ts = PyEval_SaveThread();
         (*bell).wait();
         PyEval_RestoreThread(ts);
-        SLEEPING -= 1;
-        (*bell).sleeps = false;
+        (*bell).falls_asleep_or_wakes(false);
         // A handler finds the current tasklet in a channel: it may not move any.
         (*s).locked = true;
         let fine = PyErr_CheckSignals() == 0;

@@ -12,6 +12,7 @@ use super::idle::Bell;
 use super::tasklet::{self, Queue, Stage, Tasklet};
 use crate::ffi::*;
 use crate::memory;
+use crate::object::PyGreenlet;
 use crate::record::{self, Record};
 use core::ffi::{c_int, c_ulong};
 use core::{mem, ptr};
@@ -30,6 +31,9 @@ pub struct Scheduler {
     pub count: usize,
     /// Who is being switched to; nobody else who comes to be running was sent by the scheduler.
     pub wake: *mut Tasklet,
+    /// Who is to be begun by main, and the greenlet that asks for it; see `transfer::begin`.
+    pub launch: *mut Tasklet,
+    pub launched_by: *mut PyGreenlet,
     /// What the one who left held no more, or has ended: owned, given up by the one who arrives.
     pub left: *mut Tasklet,
     /// Those that have begun, in a list ([`Tasklet::begun`]), so that the end of the thread finds them.
@@ -86,6 +90,8 @@ unsafe fn make(record: *mut Record) -> *mut Scheduler {
             head: ptr::null_mut(),
             count: 0,
             wake: ptr::null_mut(),
+            launch: ptr::null_mut(),
+            launched_by: ptr::null_mut(),
             left: ptr::null_mut(),
             begun: ptr::null_mut(),
             watchdogs: Vec::new(),

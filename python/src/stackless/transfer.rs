@@ -86,7 +86,9 @@ pub unsafe fn transfer(
         (*s).head = next;
         (*s).current = next;
         (*s).wake = next;
-        let switched = if (*next).stage == Stage::Begun {
+        // A trace function of greenlets runs before the target has taken note.
+        (*s).locked = !(*record).tracer.is_null();
+        let mut switched = if (*next).stage == Stage::Begun {
             let target = (*(*next).at).imp;
             match switch::to(record, target, take_word(next)) {
                 Ok(value) => Some(value),
@@ -96,8 +98,12 @@ pub unsafe fn transfer(
                 }
             }
         } else {
-            begin(s, next)
+            begin(s, prev, next)
         };
+        if !(*s).launch.is_null() {
+            switched = launch(s, here, switched);
+        }
+        (*s).locked = false;
         match switched {
             Some(value) => {
                 let back = if is_root { (*here).tasklet } else { prev };
@@ -182,6 +188,9 @@ unsafe fn came_by_itself(
                 if (*other).queue == Queue::Ring {
                     loose[1] = unlink(s, other).cast();
                 }
+                if (*other).at == (*other).greenlet {
+                    (*other).at = ptr::null_mut(); // it does not wait there for its turn
+                }
                 push_front(s, if queued.is_null() { new_ref(me) } else { queued });
                 (*s).current = me;
             }
@@ -232,8 +241,79 @@ pub unsafe fn put_call_back(t: *mut Tasklet, run: *mut PyObject, parcel: Parcel)
 }
 
 /// Switches to a tasklet that is ready. `None` if there is no memory for that.
+///
+/// A greenlet begins below the one that begins it, on the stack and in depth of recursion. So that tasklets that begin each
+/// other do not lie ever deeper, all begin below main: what main waits in, if it does, is sent there to begin it.
 #[inline(never)]
-unsafe fn begin(s: *mut Scheduler, next: *mut Tasklet) -> Option<*mut PyObject> {
+unsafe fn begin(
+    s: *mut Scheduler,
+    prev: *mut Tasklet,
+    next: *mut Tasklet,
+) -> Option<*mut PyObject> {
+    // SAFETY: as in `transfer`. What main waits in is a `transfer`, since it waits in its own greenlet.
+    unsafe {
+        let main = (*s).main;
+        if prev == main || (*main).at.is_null() || (*main).at != (*main).greenlet {
+            return begin_here(s, next);
+        }
+        (*s).launch = next;
+        (*s).launched_by = (*prev).at;
+        match switch::to((*s).record, (*(*main).at).imp, new_none()) {
+            Ok(value) => Some(value),
+            Err(word) => {
+                decref(word);
+                (*s).launch = ptr::null_mut();
+                None
+            }
+        }
+    }
+}
+
+/// Something came back to `here` while one is to be begun.
+#[cold]
+#[inline(never)]
+unsafe fn launch(
+    s: *mut Scheduler,
+    here: *mut Imp,
+    mut switched: Option<*mut PyObject>,
+) -> Option<*mut PyObject> {
+    // SAFETY: as in `transfer`. The one that asked for it is suspended in `begin`, and held by its tasklet.
+    unsafe {
+        while let Some(value) = switched
+            && !(*s).launch.is_null()
+        {
+            let next = mem::replace(&mut (*s).launch, ptr::null_mut());
+            let by = mem::replace(&mut (*s).launched_by, ptr::null_mut());
+            if next == REFUSED {
+                // We have asked, and nothing has changed.
+                xdecref(value);
+                return None;
+            }
+            if value.is_null() || here != (*(*(*s).main).greenlet).imp {
+                return switched; // somebody else has come in between
+            }
+            decref(value);
+            switched = begin_here(s, next);
+            if switched.is_none() {
+                (*s).launch = REFUSED;
+                switched = switch::to((*s).record, (*by).imp, new_none()).ok();
+                if switched.is_none() {
+                    // There is no memory even for that: it is ours to go on.
+                    (*s).launch = ptr::null_mut();
+                    PyErr_NoMemory();
+                    return Some(ptr::null_mut());
+                }
+            }
+        }
+        switched
+    }
+}
+
+/// In [`Scheduler::launch`]: it could not be begun.
+const REFUSED: *mut Tasklet = ptr::without_provenance_mut(1);
+
+/// Begins one below the running greenlet.
+unsafe fn begin_here(s: *mut Scheduler, next: *mut Tasklet) -> Option<*mut PyObject> {
     // SAFETY: as in `transfer`; its greenlet has not begun, and nobody else can begin it, since it has no `run`.
     unsafe {
         let record = (*s).record;
@@ -269,6 +349,7 @@ pub unsafe fn begun(this: *mut Imp) {
     unsafe {
         let s = (*(*this).tasklet).scheduler;
         (*s).wake = ptr::null_mut();
+        (*s).locked = false;
         drop_left(s);
     }
 }
