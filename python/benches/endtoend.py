@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Programs on gevent, eventlet and SQLAlchemy, with our package and with the reference: the table of benches/README.md.
 
-    endtoend.py OURS PEER
+    endtoend.py OURS PEER [--turns N] [--json FILE]
 
 OURS and PEER are interpreters of virtual environments that have gevent, eventlet, sqlalchemy and aiosqlite; one has our
 wheel, the other `greenlet==3.5.6`. A number is the shortest of many stretches, in microseconds an operation; the two take turns.
 """
 
+import argparse
+import json
+import pathlib
 import statistics
 import subprocess
-import sys
 
 TURNS = 5
 
@@ -123,16 +125,25 @@ def run(python, text):
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    ours, peer = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ours")
+    parser.add_argument("peer")
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--json", help="a file for the numbers")
+    arguments = parser.parse_args()
+    asked = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
+    version = subprocess.run([arguments.ours, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
+    results = []
     print("| µs | ours | reference | ratio |")
     print("| --- | ---: | ---: | ---: |")
     for name, text in PROGRAMS.items():
-        pairs = [(run(ours, text), run(peer, text)) for _ in range(TURNS)]
+        pairs = [(run(arguments.ours, text), run(arguments.peer, text)) for _ in range(arguments.turns)]
         mine, theirs = (min(side) for side in zip(*pairs))
         ratio = statistics.median(a / b for a, b in pairs)
         print(f"| {name} | {mine:.2f} | {theirs:.2f} | {ratio:.2f} |", flush=True)
+        results.append({"version": version, "name": name, "unit": "µs", "ours": mine, "reference": theirs, "ratio": ratio})
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 mod apt;
 mod args;
 mod assembled;
+mod bench;
 mod cfi;
 mod counts;
 mod cross;
@@ -34,6 +35,7 @@ cargo xtask COMMAND
   cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
+  bench [--quick] [--install]                   all measurements: the tables of the READMEs and the figure
   counts [--record]                             instructions of the hot paths beside what was recorded
   mutate [TARGET] [--install] [--lines A-B] [--quick]
                                                 which single mistakes in an arch file no test notices
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         "test" => Args::parse(rest, &["--install", "--quick"], &["--only"]).and_then(test::command),
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
+        "bench" => Args::parse(rest, &["--quick", "--install"], &[]).and_then(bench::command),
         "counts" => Args::parse(rest, &["--record"], &[]).and_then(counts::command),
         "mutate" => {
             Args::parse(rest, &["--install", "--quick"], &["--lines"]).and_then(mutate::command)

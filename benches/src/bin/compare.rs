@@ -1,7 +1,7 @@
 //! One compact table: ours, the peers, and what the project promises.
 //!
 //! `compare` shows the tables that have a target, `compare --all` all but what takes long to set up, `compare WORD…` the lines
-//! that contain one of the words.
+//! that contain one of the words. `--samples N` takes fewer or more; `--json FILE` writes the numbers there too.
 
 use greenlet_benches::cases::{self, CREATE, GENERATOR, PEERS, TASKLETS};
 use greenlet_benches::clock::{self, Time};
@@ -9,6 +9,9 @@ use greenlet_benches::{Case, count, memory};
 use std::collections::HashMap;
 
 const SAMPLES: usize = 201;
+
+/// A line of the file: its names, and its numbers by name.
+type Line = (String, String, Vec<(&'static str, f64)>);
 
 /// With what the lines of these tables are compared.
 const BASES: [(&str, &str); 2] = [(GENERATOR, "corosensei"), (CREATE, "corosensei, stack kept")];
@@ -23,7 +26,10 @@ fn main() {
     let all = cases::all();
     count::child(&all);
     memory::child();
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let samples = option(&mut words, "--samples").map_or(SAMPLES, |n| n.parse().expect("a number"));
+    let file = option(&mut words, "--json");
+    let mut lines = Vec::new();
     let everything = words.iter().any(|word| word == "--all");
     let wanted = |case: &&Case| match &words[..] {
         [] => [GENERATOR, PEERS, CREATE, TASKLETS].contains(&case.group),
@@ -32,12 +38,12 @@ fn main() {
     };
     let shown: Vec<&Case> = all.iter().filter(wanted).collect();
     let counts = count::all();
-    let times = clock::times(&shown, SAMPLES);
+    let times = clock::times(&shown, samples);
     let time_of: HashMap<String, Time> = shown.iter().map(|case| case.id()).zip(times).collect();
 
     println!("greenlet {} on {}", env!("CARGO_PKG_VERSION"), processor());
     println!(
-        "ns: median of {SAMPLES} samples; low: their first decile; instr: instructions, by callgrind"
+        "ns: median of {samples} samples; low: their first decile; instr: instructions, by callgrind"
     );
     let mut group = "";
     for case in &shown {
@@ -66,14 +72,39 @@ fn main() {
             case.name
         );
         println!("{}", line.trim_end());
+        let mut numbers = vec![("ns", median), ("low", low)];
+        numbers.extend(counts.get(&case.id()).map(|count| ("instructions", *count)));
+        lines.push((case.group.into(), case.name.clone(), numbers));
     }
     if words.is_empty() || everything {
-        sizes();
+        sizes(&mut lines);
+    }
+    if let Some(file) = file {
+        std::fs::write(&file, json(&lines)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 }
 
+/// Takes an option and its value out of the words.
+fn option(words: &mut Vec<String>, name: &str) -> Option<String> {
+    let at = words.iter().position(|word| word == name)?;
+    let value = words.get(at + 1).unwrap_or_else(|| panic!("{name} needs a value")).clone();
+    words.drain(at..at + 2);
+    Some(value)
+}
+
+/// The names have no characters that JSON would escape.
+fn json(lines: &[Line]) -> String {
+    let line = |(group, name, numbers): &Line| {
+        let numbers: Vec<_> =
+            numbers.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        format!("  {{\"group\": \"{group}\", \"name\": \"{name}\", {}}}", numbers.join(", "))
+    };
+    let lines: Vec<_> = lines.iter().map(line).collect();
+    format!("{{\"machine\": \"{}\", \"lines\": [\n{}\n]}}\n", processor(), lines.join(",\n"))
+}
+
 /// Bytes of a suspended one, and how many there can be.
-fn sizes() {
+fn sizes(lines: &mut Vec<Line>) {
     println!("\n{:<44}{:>8}{:>16}{:>8}  target", "a suspended one", "bytes", "how many", "");
     for one in memory::all() {
         let count = if one.more { format!("> {}", one.count) } else { one.count.to_string() };
@@ -83,6 +114,8 @@ fn sizes() {
         });
         let line = format!("  {:<42}{:>8.0}{count:>16}{:>8}  {verdict}", one.peer, one.bytes, "");
         println!("{}", line.trim_end());
+        let numbers = vec![("bytes", one.bytes), ("count", one.count as f64)];
+        lines.push(("a suspended one".into(), one.peer.into(), numbers));
     }
 }
 

@@ -6,8 +6,10 @@
 //! | `debian` | root directories with a newer Debian, for those that this one has not |
 //! | `wheel` | maturin, and a wheel for an interpreter |
 //! | `suites` | a virtual environment with the wheel, and the tests that are run in it |
+//! | `bench` | pairs of virtual environments, one with the reference, and the benchmarks |
 //! | `results` | what unittest and pytest print at the end |
 
+pub mod bench;
 mod debian;
 mod interpreter;
 mod results;

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The released package whose tests are run.
-const REFERENCE: &str = "greenlet==3.5.6";
+pub const REFERENCE: &str = "greenlet==3.5.6";
 /// What the tests need.
 const TEST_PACKAGES: &[&str] = &["pytest", "hypothesis", "psutil", "objgraph", "setuptools"];
 /// What the programs need, as it is on PyPI.
@@ -101,15 +101,16 @@ impl Suite {
 }
 
 /// A virtual environment.
-struct Venv<'a> {
+pub struct Venv<'a> {
     interpreter: &'a Interpreter,
-    path: PathBuf,
+    /// Its folder.
+    pub path: PathBuf,
 }
 
 impl<'a> Venv<'a> {
     /// One with these packages, and the wheel if there is one: it is put in first, so that what asks for `greenlet` finds
     /// it there.
-    fn new(
+    pub fn new(
         interpreter: &'a Interpreter,
         name: &str,
         wheel: Option<&Path>,
@@ -151,7 +152,7 @@ impl<'a> Venv<'a> {
     }
 
     /// Its python.
-    fn python(&self) -> Run {
+    pub fn python(&self) -> Run {
         self.interpreter
             .run(self.path.join("bin/python"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
