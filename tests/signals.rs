@@ -112,8 +112,7 @@ fn handlers_on_an_alternate_stack_disturb_no_frame() {
     let mut memory = vec![0u128; SIZE / size_of::<u128>()];
     // SAFETY: all zeros is a value of the type.
     let mut before: libc::stack_t = unsafe { zeroed() };
-    let stack =
-        libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIZE };
+    let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIZE };
     // SAFETY: the memory is there until the old one is back.
     unsafe { assert_eq!(libc::sigaltstack(&stack, &mut before), 0) };
     assert!(storm(libc::SA_ONSTACK) >= SIGNALS);
