@@ -1,4 +1,4 @@
-"""The blocks of docs/python.md are run, one after the other, as a reader would."""
+"""The blocks of docs/python.md and docs/stackless.md are run, one after the other, as a reader would."""
 
 import doctest
 import os
@@ -12,6 +12,7 @@ from test_capi import build
 import greenlet
 
 README = os.path.join(os.path.dirname(__file__), "..", "..", "README.md")
+STACKLESS = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "stackless.md")
 PAGE = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "python.md")
 
 
@@ -23,6 +24,13 @@ def blocks(language, path=PAGE):
 def test_python_blocks():
     found = blocks("python")
     assert len(found) >= 7
+    done = subprocess.run([sys.executable, "-"], input="\n".join(found), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_blocks_about_tasklets():
+    found = blocks("python", STACKLESS)
+    assert len(found) >= 6
     done = subprocess.run([sys.executable, "-"], input="\n".join(found), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
