@@ -210,6 +210,18 @@ long gr_clocks_per_sec(void) {
 #endif
 }
 
+/* Sets the error that `object` words for a class with abstract methods. */
+PyObject *gr_refuse_abstract(PyTypeObject *type) {
+    PyObject *nothing = PyTuple_New(0);
+    PyObject *made = nothing ? PyBaseObject_Type.tp_new(type, nothing, NULL) : NULL;
+    Py_XDECREF(nothing);
+    if (made) {
+        Py_DECREF(made);
+        PyErr_SetString(PyExc_TypeError, "an abstract class has no objects");
+    }
+    return NULL;
+}
+
 PyObject *gr_alloc(PyTypeObject *type) { return type->tp_alloc(type, 0); }
 const char *gr_type_name(PyObject *object) { return Py_TYPE(object)->tp_name; }
 int gr_is_traceback(PyObject *object) { return PyTraceBack_Check(object); }

@@ -22,7 +22,10 @@ unsafe fn lives(imp: *mut Imp) -> bool {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn gr_bool(this: *mut PyGreenlet) -> c_int {
     // SAFETY: called by the interpreter.
-    unsafe { ((*(*this).imp).stage == Stage::Active).into() }
+    unsafe {
+        let imp = (*this).imp;
+        ((*imp).stage == Stage::Active && !Imp::is_orphan(imp)).into()
+    }
 }
 
 #[unsafe(no_mangle)]

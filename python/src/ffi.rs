@@ -100,6 +100,7 @@ unsafe extern "C" {
     pub fn gr_module_create() -> *mut PyObject;
     pub fn gr_type_set(name: *const c_char, value: *mut PyObject) -> c_int;
     pub fn gr_clocks_per_sec() -> c_long;
+    pub fn gr_refuse_abstract(class: *mut PyType) -> *mut PyObject;
     pub fn gr_alloc(class: *mut PyType) -> *mut PyObject;
     pub fn gr_type_name(object: *mut PyObject) -> *const c_char;
     pub fn gr_is_traceback(object: *mut PyObject) -> c_int;
@@ -112,7 +113,6 @@ unsafe extern "C" {
 #[allow(clashing_extern_declarations)]
 unsafe extern "C" {
     pub static mut _Py_NoneStruct: PyObject;
-    pub static mut PyBaseObject_Type: PyType;
     pub static mut PyExc_AttributeError: *mut PyObject;
     pub static mut PyExc_BaseException: *mut PyObject;
     pub static mut PyExc_Exception: *mut PyObject;

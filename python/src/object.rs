@@ -227,17 +227,7 @@ unsafe extern "C" fn gr_new(
     // SAFETY: called by the interpreter.
     unsafe {
         if PyType_GetFlags(class) & ABSTRACT != 0 {
-            // `object` words the refusal.
-            let make =
-                PyObject_GetAttrString((&raw mut PyBaseObject_Type).cast(), c"__new__".as_ptr());
-            let end = ptr::null_mut::<PyObject>();
-            let made = PyObject_CallFunctionObjArgs(make, class, end);
-            decref(make);
-            if !made.is_null() {
-                decref(made);
-                raise::<()>(PyExc_TypeError, c"Can't instantiate an abstract class");
-            }
-            return ptr::null_mut();
+            return gr_refuse_abstract(class);
         }
         new(class).cast()
     }
@@ -264,7 +254,7 @@ unsafe extern "C" fn gr_init(
     let (mut run, mut parent) = (ptr::null_mut::<PyObject>(), ptr::null_mut::<PyObject>());
     // SAFETY: called by the interpreter; two places for two objects.
     unsafe {
-        let format = c"|OO:greenlet".as_ptr();
+        let format = c"|OO:green".as_ptr();
         if PyArg_ParseTupleAndKeywords(
             args,
             kwargs,

@@ -1,5 +1,6 @@
 """What a greenlet object is: its attributes, its class, its stages, and what every misuse says."""
 
+import abc
 import contextvars
 import copy
 import gc
@@ -406,3 +407,26 @@ def test_a_switch_to_oneself_returns_the_arguments():
     with pytest.raises(KeyError):
         main.throw(KeyError)
     assert greenlet(lambda: getcurrent().switch(3)).switch() == 3
+
+
+def test_an_abstract_class_is_refused_as_by_object():
+    class Abstract(greenlet, metaclass=abc.ABCMeta):
+        @abc.abstractmethod
+        def run(self):
+            pass
+
+    with pytest.raises(TypeError, match="Can't instantiate abstract class Abstract .*run"):
+        Abstract()
+
+    class Concrete(Abstract):
+        def run(self):
+            return 5
+
+    assert Concrete().switch() == 5
+
+
+def test_wrong_arguments_have_the_words_of_the_reference():
+    with pytest.raises(TypeError, match=r"^green\(\) takes at most 2 arguments \(3 given\)$"):
+        greenlet(1, 2, 3)
+    with pytest.raises(TypeError, match=r"green\(\)"):
+        greenlet(wrong=1)

@@ -58,7 +58,8 @@ def misuse(tmp_path_factory):
 
 
 def run(program, folder, debug):
-    env = {**os.environ, "PYTHONPATH": str(folder)}
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     env.pop("GREENLET_DEBUG", None)
     if debug is not None:
         env["GREENLET_DEBUG"] = debug

@@ -288,6 +288,7 @@ def test_a_greenlet_whose_thread_has_ended():
     g, main = in_thread(work)
     for target in (g, main):
         assert target.dead
+        assert not target
         assert "dead" in repr(target)
         assert target.gr_frame is None
         with pytest.raises(greenlet_error):

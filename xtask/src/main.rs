@@ -36,6 +36,8 @@ cargo xtask COMMAND
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
   bench [--quick] [--install]                   all measurements: the tables of the READMEs and the figure
+  python-foreign [arm64] [s390x] [--install] [--only PATTERN]
+                                                the CPython package on other machines, under emulators: an hour each
   counts [--record]                             instructions of the hot paths beside what was recorded
   mutate [TARGET] [--install] [--lines A-B] [--quick]
                                                 which single mistakes in an arch file no test notices
@@ -67,6 +69,9 @@ fn main() -> ExitCode {
                 .and_then(fuzz::command)
         }
         "wheel" => Args::parse(rest, &["--install"], &["--to"]).and_then(python::wheel::command),
+        "python-foreign" => {
+            Args::parse(rest, &["--install"], &["--only"]).and_then(python::foreign::command)
+        }
         "lint" => Args::parse(rest, &[], &[]).and_then(lint::command),
         "install-c" => {
             Args::parse(rest, &["--asan"], &["--target"]).and_then(vendoring::install::command)

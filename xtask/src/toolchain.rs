@@ -143,6 +143,24 @@ impl Toolchain {
         Ok(Toolchain { cargo, sysroot, target })
     }
 
+    /// A cargo for what ends the process when it panics, and what its builds need to be told: the libraries that we
+    /// build here are for unwinding only, so that such a build makes its own.
+    pub fn aborting(target: &'static Target) -> Result<(Run, &'static str), String> {
+        let choice = choose(target);
+        let (Choice::Ready(compiler) | Choice::Build(compiler)) = choice;
+        compiler.is_new_enough()?;
+        let mut cargo = compiler.cargo();
+        let mut words = "";
+        if let Choice::Build(_) = choice {
+            cargo = cargo.env("RUSTC_BOOTSTRAP", "1");
+            words = "-Zbuild-std=std,panic_abort";
+        }
+        for (name, value) in target.env {
+            cargo = cargo.env(name, value);
+        }
+        Ok((cargo, words))
+    }
+
     /// A cargo that builds for the target when it is given `--target`, into `target/cross`.
     pub fn cargo(&self) -> Run {
         let mut flags = self.target.rustflags.to_string();

@@ -1,4 +1,4 @@
-//! The CPython package: its rows in `cargo xtask test`, and `cargo xtask wheel`.
+//! The CPython package: its rows in `cargo xtask test`, `cargo xtask wheel`, and `cargo xtask python-foreign`.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,10 +7,12 @@
 //! | `wheel` | maturin, and a wheel for an interpreter |
 //! | `suites` | a virtual environment with the wheel, and the tests that are run in it |
 //! | `bench` | pairs of virtual environments, one with the reference, and the benchmarks |
+//! | `foreign` | the same on other machines, under emulators: `cargo xtask python-foreign` |
 //! | `results` | what unittest and pytest print at the end |
 
 pub mod bench;
 mod debian;
+pub mod foreign;
 mod interpreter;
 mod results;
 mod suites;

@@ -30,7 +30,7 @@ const TYPE_PACKAGES: &[&str] = &["mypy", "pytest"];
 type On = fn(&str) -> bool;
 
 /// What the reference skips itself: a piece of the reason, and on which versions.
-const SKIPPED: &[(&str, On)] = &[
+pub const SKIPPED: &[(&str, On)] = &[
     ("free-threaded builds", |_| true),
     ("must be out of tree", |_| true),
     ("3.15+ only", |version| minor(version) < 15),
@@ -175,7 +175,7 @@ impl<'a> Venv<'a> {
 }
 
 /// A run that has ended well and has said so.
-fn closed(done: &Done, read: fn(&str) -> Result<usize, String>) -> Result<usize, String> {
+pub fn closed(done: &Done, read: fn(&str) -> Result<usize, String>) -> Result<usize, String> {
     let output = format!("{}\n{}", done.stdout, done.stderr);
     if !done.ok() {
         let failed: Vec<&str> = output
@@ -208,13 +208,7 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
     let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
     let site = venv.site()?;
     let package = reference_wheel(&venv)?;
-    let extract = "import sys, zipfile\n\
-        with zipfile.ZipFile(sys.argv[1]) as wheel:\n    \
-        wheel.extractall(sys.argv[2], [n for n in wheel.namelist() if n.startswith('greenlet/tests/')])";
-    let extracted = venv.python().args(["-c", extract]).arg(&package).arg(&site);
-    if !extracted.done().ok() {
-        return Err(format!("no tests in {}", package.display()));
-    }
+    extract_tests(venv.python(), &package, &site)?;
     for (file, version) in FAILS_ITSELF {
         if *version == interpreter.name {
             let path = site.join("greenlet/tests").join(file);
@@ -234,6 +228,17 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
         }
     }
     Ok(passed)
+}
+
+/// Puts the tests of the reference's wheel into `site`.
+pub fn extract_tests(python: Run, package: &Path, site: &Path) -> Result<(), String> {
+    let extract = "import sys, zipfile\n\
+        with zipfile.ZipFile(sys.argv[1]) as wheel:\n    \
+        wheel.extractall(sys.argv[2], [n for n in wheel.namelist() if n.startswith('greenlet/tests/')])";
+    if !python.args(["-c", extract]).arg(package).arg(site).done().ok() {
+        return Err(format!("no tests in {}", package.display()));
+    }
+    Ok(())
 }
 
 fn ours(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String> {
