@@ -73,27 +73,34 @@ fn quoted(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// The format of Chrome's trace events: complete events (`X`) on one track a tasklet, times in microseconds.
+/// The format of Chrome's trace events: complete events (`X`) on one track a tasklet, times in microseconds. What viewers call a process is the
+/// thread here, and what they call its threads are its tasklets. They count from 1, since 0 is something else to them; the one that has the
+/// number of its process is its main thread, as ours is.
 fn json(timeline: &Timeline) -> String {
     let mut text = String::from("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
+    let thread = std::thread::current();
+    let name = quoted(thread.name().unwrap_or("thread"));
+    let meta = "\"ph\":\"M\",\"pid\":1";
+    writeln!(text, "{{{meta},\"name\":\"process_name\",\"args\":{{\"name\":{name}}}}},").unwrap();
     for (number, name) in &timeline.names {
-        let name = quoted(&format!("{number} {name}"));
-        writeln!(
-            text,
-            "{{\"ph\":\"M\",\"pid\":1,\"tid\":{number},\"name\":\"thread_name\",\"args\":{{\"name\":{name}}}}},"
-        )
-        .unwrap();
+        let (tid, name) = (number + 1, quoted(name));
+        let meta = format!("{meta},\"tid\":{tid}");
+        writeln!(text, "{{{meta},\"name\":\"thread_name\",\"args\":{{\"name\":{name}}}}},")
+            .unwrap();
+        let sort = format!("\"args\":{{\"sort_index\":{number}}}");
+        writeln!(text, "{{{meta},\"name\":\"thread_sort_index\",{sort}}},").unwrap();
     }
     for (index, slice) in timeline.slices.iter().enumerate() {
         let micros = |nanos: u128| nanos as f64 / 1000.0;
         let comma = if index + 1 == timeline.slices.len() { "" } else { "," };
         writeln!(
             text,
-            "{{\"ph\":\"X\",\"pid\":1,\"tid\":{},\"ts\":{:.3},\"dur\":{:.3},\"name\":{}}}{comma}",
-            slice.track,
+            "{{\"ph\":\"X\",\"pid\":1,\"tid\":{},\"ts\":{:.3},\"dur\":{:.3},\"name\":{},\"args\":{{\"by\":\"{}\"}}}}{comma}",
+            slice.track + 1,
             micros(slice.from),
             micros(slice.to - slice.from),
-            quoted(if slice.thrown { "thrown into" } else { "runs" })
+            quoted(&timeline.names[&slice.track]),
+            if slice.thrown { "throw" } else { "switch" }
         )
         .unwrap();
     }

@@ -8,6 +8,7 @@ from typing_extensions import assert_type
 
 import greenlet as package
 from greenlet import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
+from greenlet.timeline import Timeline
 
 
 def body(first: int, second: str = "") -> str:
@@ -62,3 +63,10 @@ Worker(5).switch()
 assert_type(package.__version__, str)
 assert issubclass(greenlet.GreenletExit, BaseException)
 assert_type(greenlet.getcurrent(), greenlet)
+
+with Timeline("trace.json") as timeline:
+    assert_type(timeline, Timeline)
+    timeline.name(getcurrent(), "the first")
+timeline.save()
+assert_type(timeline.recording, bool)
+assert_type(timeline.events(), list[dict[str, Any]])
