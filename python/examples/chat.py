@@ -19,7 +19,8 @@ from blocking import READ, Loop, Stream, Wait
 
 LINE = 8 << 10  # bytes in a line
 OUTBOX = 1 << 20  # bytes that may wait for one that does not read
-IDLE = 60  # seconds
+IDLE = 60  # seconds that one may say nothing
+LONG = 3600  # the same, where the clients are as slow as the machine is busy
 GRACE = 5  # seconds for all to leave when the server stops
 ROOM, MESSAGES = 10, 3  # what the clients do
 
@@ -65,8 +66,8 @@ class Member:
 
 
 class Server:
-    def __init__(self, loop, listener, stop):
-        self.loop, self.listener, self.stop = loop, listener, stop
+    def __init__(self, loop, listener, stop, idle):
+        self.loop, self.listener, self.stop, self.idle = loop, listener, stop, idle
         self.members, self.rooms, self.streams = {}, {}, set()
         self.stopping, self.connections, self.most, self.delivered = False, 0, 0, 0
         listener.setblocking(False)
@@ -93,7 +94,7 @@ class Server:
         self.streams.add(stream)
         self.connections += 1
         self.most = max(self.most, len(self.streams))
-        stream.timeout = IDLE
+        stream.timeout = self.idle
         try:
             if not self.stopping:
                 self.talk(stream)
@@ -227,7 +228,7 @@ class Clients:
 
     def begin(self):
         for number in range(self.connections):
-            self.loop.spawn(self.talk, number, Stream.connect(self.loop, self.address, IDLE))
+            self.loop.spawn(self.talk, number, Stream.connect(self.loop, self.address, LONG))
         self.open = True
         for wait in self.gate:
             self.loop.wake(wait)
@@ -296,10 +297,10 @@ def allow(connections):
         resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 
 
-def serve(listener, stop, served, timeline):
+def serve(listener, stop, served, idle, timeline=None):
     with timeline or nullcontext():
         loop = Loop()
-        server = Server(loop, listener, stop)
+        server = Server(loop, listener, stop, idle)
         if timeline:
             timeline.name(server.acceptor, "acceptor")
         loop.run()
@@ -316,7 +317,7 @@ def both(connections, file):
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     stop, stopped = socket.socketpair()
     served = []
-    thread = threading.Thread(target=serve, args=(listener, stopped, served, timeline), name="server")
+    thread = threading.Thread(target=serve, args=(listener, stopped, served, LONG, timeline), name="server")
     thread.start()
     begin = time.monotonic()
     try:
@@ -348,7 +349,7 @@ def alone(host, port):
     listener = socket.create_server((host, int(port)), backlog=1024)
     print("listening on {}:{}".format(*listener.getsockname()), flush=True)
     served = []
-    serve(listener, stop, served, None)
+    serve(listener, stop, served, IDLE)
     print(f"served {served[0].connections} connections on one thread, {served[0].most} of them at once")
 
 

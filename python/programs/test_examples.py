@@ -10,7 +10,7 @@ import pytest
 
 FOLDER = os.path.join(os.path.dirname(__file__), "..", "examples")
 # By the arguments with which they are run.
-PROGRAMS = {"chat": ["2000"], "generators": []}
+PROGRAMS = {"chat": ["2000"], "generators": [], "pipeline": []}
 # What they share.
 MODULES = {"blocking"}
 

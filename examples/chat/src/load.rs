@@ -29,7 +29,7 @@ pub struct Load {
 
 impl Default for Load {
     fn default() -> Load {
-        Load { connections: 2000, room: 20, messages: 5, timeout: Duration::from_secs(60) }
+        Load { connections: 2000, room: 20, messages: 5, timeout: Duration::from_secs(3600) }
     }
 }
 

@@ -47,7 +47,9 @@ fn both(connections: usize) -> Result<(), String> {
     let listener = told(TcpListener::bind("127.0.0.1:0"))?;
     let address = told(listener.local_addr())?;
     let (stop, stopped) = told(UnixStream::pair())?;
-    let server = std::thread::spawn(move || serve(listener, stopped, Limits::default()));
+    // The clients are as slow as the machine is busy.
+    let limits = Limits { idle: Duration::from_secs(3600), ..Limits::default() };
+    let server = std::thread::spawn(move || serve(listener, stopped, limits));
     let begin = Instant::now();
     let tally = load(address, Load { connections, ..Load::default() });
     let time = begin.elapsed();

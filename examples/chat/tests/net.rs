@@ -10,7 +10,7 @@ use std::net::{Shutdown, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(3600);
 
 fn spawn<R: 'static>(body: impl FnOnce() -> R + 'static) -> Tasklet<R> {
     // SAFETY: nothing outside points into the frames of this file's closures.

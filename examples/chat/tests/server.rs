@@ -17,6 +17,13 @@ struct Server {
     thread: JoinHandle<std::io::Result<Report>>,
 }
 
+/// For tests that are not about it: as long as the machine may be busy.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn patient() -> Limits {
+    Limits { idle: LONG, grace: LONG, ..Limits::default() }
+}
+
 impl Server {
     fn new(limits: Limits) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -70,7 +77,7 @@ impl Person {
 fn two_thousand_connections_on_one_thread_and_every_line_arrives() {
     let what = load::Load { connections: 2000, ..Default::default() };
     limit::allow(2 * what.connections as u64).unwrap();
-    let server = Server::new(Limits::default());
+    let server = Server::new(patient());
     let tally = load::load(server.address, what).unwrap();
     assert_eq!(tally, load::Tally { connections: 2000, sent: 10_000, checked: 200_000 });
     let report = server.stop();
@@ -81,7 +88,7 @@ fn two_thousand_connections_on_one_thread_and_every_line_arrives() {
 
 #[test]
 fn a_room_hears_who_comes_speaks_and_goes() {
-    let server = Server::new(Limits::default());
+    let server = Server::new(patient());
     let mut ada = Person::new(server.address, "ada");
     ada.say("hello?");
     ada.hears("* /join a room first");
@@ -123,7 +130,7 @@ fn a_room_hears_who_comes_speaks_and_goes() {
 
 #[test]
 fn what_is_no_name_and_no_line_is_refused() {
-    let server = Server::new(Limits { line: 100, ..Limits::default() });
+    let server = Server::new(Limits { line: 100, ..patient() });
     let mut ada = Person::new(server.address, "ada");
     let mut other = Person::stranger(server.address);
     other.say("ada");
@@ -148,7 +155,7 @@ fn what_is_no_name_and_no_line_is_refused() {
 
 #[test]
 fn who_says_nothing_for_too_long_is_sent_away() {
-    let server = Server::new(Limits { idle: Duration::from_millis(200), ..Limits::default() });
+    let server = Server::new(Limits { idle: Duration::from_millis(200), ..patient() });
     let mut stranger = Person::stranger(server.address);
     let mut ada = Person::new(server.address, "ada");
     ada.hears("* you have said nothing for too long");
@@ -159,7 +166,7 @@ fn who_says_nothing_for_too_long_is_sent_away() {
 
 #[test]
 fn who_does_not_read_is_sent_away_and_the_others_go_on() {
-    let server = Server::new(Limits { outbox: 64 << 10, ..Limits::default() });
+    let server = Server::new(Limits { outbox: 64 << 10, ..patient() });
     let mut sloth = Person::new(server.address, "sloth");
     sloth.say("/join trees");
     sloth.hears("* sloth joins trees (1 here)");
@@ -187,7 +194,7 @@ fn who_does_not_read_is_sent_away_and_the_others_go_on() {
 #[test]
 fn who_does_not_read_is_cut_off_when_the_server_stops() {
     let grace = Duration::from_millis(200);
-    let server = Server::new(Limits { outbox: 64 << 20, grace, ..Limits::default() });
+    let server = Server::new(Limits { outbox: 64 << 20, grace, ..patient() });
     let mut sloth = Person::new(server.address, "sloth");
     sloth.say("/join trees");
     sloth.hears("* sloth joins trees (1 here)");
