@@ -329,7 +329,9 @@ impl<T: 'static> Inner<T> {
                 self.met(scheduler, sender, Preference::Sender);
                 message.map(|message| message.map_err(ReceiveError::Thrown))
             }
-            None => self.closed.get().then_some(Err(ReceiveError::Closed)),
+            // Not `then_some`: that makes the error, and drops it, each time.
+            None if self.closed.get() => Some(Err(ReceiveError::Closed)),
+            None => None,
         }
     }
 
@@ -412,8 +414,12 @@ impl<'a, T: 'static> Registered<'a, T> {
         let me = Me::of(scheduler);
         let index = inner.register(me.record, operation, message)?;
         // What the record waits for holds the channel, until the entry has been given back.
-        // SAFETY: nobody looks at what the current one waits for.
-        unsafe { *(*me.record).wait.get() = Wait::One(inner.clone(), index) };
+        // SAFETY: nobody looks at what the current one waits for. It is not dropped: the last operation has left nothing there.
+        unsafe {
+            let wait = (*me.record).wait.get();
+            debug_assert!(matches!(*wait, Wait::Nothing));
+            wait.write(Wait::One(inner.clone(), index));
+        }
         Ok(Registered { inner, index, me })
     }
 

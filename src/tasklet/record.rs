@@ -270,5 +270,8 @@ impl Record {
 #[inline]
 pub(super) unsafe fn wait_over(record: *const Record) {
     // SAFETY: nobody looks at it; it is dropped after it has been taken out.
-    drop(unsafe { core::mem::replace(&mut *(*record).wait.get(), Wait::Nothing) });
+    match unsafe { core::mem::replace(&mut *(*record).wait.get(), Wait::Nothing) } {
+        Wait::One(queue, _) => drop(queue), // in line: there is nearly always another owner
+        other => drop(other),
+    }
 }
