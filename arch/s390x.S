@@ -33,6 +33,7 @@ greenlet_switch:
         lgr     %r1, %r15
         lay     %r15, -FRAME(%r15)
         .cfi_adjust_cfa_offset FRAME
+        .cfi_val_offset %r15, -160      /* the CFA is not what the caller's r15 is; the back chain is not kept */
         stg     %r1, 0(%r15)            /* the back chain */
         stmg    %r6, %r14, 160(%r15)
         .cfi_rel_offset %r6, 160

@@ -26,14 +26,20 @@ pub fn command(args: Args) -> Result<bool, String> {
     Ok(table.finish())
 }
 
-/// The arch files of which `cfi.py` knows the calling convention.
-const KNOWN: &[&str] = &["x86_64_sysv.S", "aarch64_aapcs64.S"];
+/// One target for each arch file of which `cfi.py` knows the calling convention.
+const KNOWN: &[&str] = &[
+    "x86_64-unknown-linux-gnu",
+    "i686-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "armv7-unknown-linux-gnueabihf",
+    "riscv64gc-unknown-linux-gnu",
+    "powerpc64le-unknown-linux-gnu",
+    "s390x-unknown-linux-gnu",
+];
 
 /// Can gdb watch programs of this target here?
 pub fn can(target: &Target) -> bool {
-    KNOWN.contains(&target.arch)
-        && target.name == target.triple
-        && (target.is_host() || matches!(target.how, How::Qemu(..)))
+    KNOWN.contains(&target.name) && (target.is_host() || matches!(target.how, How::Qemu(..)))
 }
 
 /// The Debian packages that the check needs here.
