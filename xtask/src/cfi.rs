@@ -176,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn every_known_target_is_in_the_list() {
+        for name in KNOWN {
+            assert!(targets::TARGETS.iter().any(|target| target.name == *name), "{name}");
+        }
+    }
+
+    #[test]
     fn only_a_run_that_says_ok_is_ok() {
         let counted =
             "cfi: 51 instructions in f, checked 1029 times in 36 activations: 0 mistakes\n";
