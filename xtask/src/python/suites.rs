@@ -40,8 +40,8 @@ pub const SKIPPED: &[(&str, On)] = &[
 
 /// Files of the reference's tests in which the reference itself fails, and on which version.
 const FAILS_ITSELF: &[(&str, &str)] = &[
-    // 3.5.6, built for it, ends in a segmentation fault there. Ours fails the assertion that the trash can was used:
-    // probably since a build with assertions allows fewer C calls, by which the can is measured.
+    // 3.5.6, built for it, ends in a segmentation fault there. Ours leaks what the greenlet's trash can holds at its end: a
+    // build with assertions allows few C calls, by which the can is measured (docs/development.md).
     ("test_greenlet_trash.py", "3.13-dbg"),
 ];
 
@@ -208,7 +208,7 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
     let venv = Venv::new(interpreter, "tests", wheel, TEST_PACKAGES)?;
     let site = venv.site()?;
     let package = reference_wheel(&venv)?;
-    extract_tests(venv.python(), &package, &site)?;
+    extract(venv.python(), &package, TESTS, &site)?;
     for (file, version) in FAILS_ITSELF {
         if *version == interpreter.name {
             let path = site.join("greenlet/tests").join(file);
@@ -230,13 +230,16 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
     Ok(passed)
 }
 
-/// Puts the tests of the reference's wheel into `site`.
-pub fn extract_tests(python: Run, package: &Path, site: &Path) -> Result<(), String> {
+/// Where the reference's tests are in its wheel.
+pub const TESTS: &str = "greenlet/tests/";
+
+/// Puts what in a wheel begins with `what` into `site`.
+pub fn extract(python: Run, package: &Path, what: &str, site: &Path) -> Result<(), String> {
     let extract = "import sys, zipfile\n\
         with zipfile.ZipFile(sys.argv[1]) as wheel:\n    \
-        wheel.extractall(sys.argv[2], [n for n in wheel.namelist() if n.startswith('greenlet/tests/')])";
-    if !python.args(["-c", extract]).arg(package).arg(site).done().ok() {
-        return Err(format!("no tests in {}", package.display()));
+        wheel.extractall(sys.argv[3], [n for n in wheel.namelist() if n.startswith(sys.argv[2])])";
+    if !python.args(["-c", extract]).arg(package).arg(what).arg(site).done().ok() {
+        return Err(format!("no {what} in {}", package.display()));
     }
     Ok(())
 }
