@@ -192,6 +192,7 @@ unsafe extern "C" {
         value: *mut *mut PyObject,
         traceback: *mut *mut PyObject,
     );
+    pub fn PyException_SetTraceback(error: *mut PyObject, traceback: *mut PyObject) -> c_int;
     pub fn PyErr_WriteUnraisable(object: *mut PyObject);
     pub fn PyErr_NewExceptionWithDoc(
         name: *const c_char,
@@ -471,6 +472,25 @@ impl Error {
         for part in self.0 {
             // SAFETY: the parts are owned.
             unsafe { xdecref(part) };
+        }
+    }
+
+    /// The exception object, with its traceback.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Error::take`]; there is an exception.
+    pub unsafe fn into_raised(mut self) -> *mut PyObject {
+        // SAFETY: the parts are owned. Before 3.12 the traceback is not yet the exception's.
+        unsafe {
+            let [class, value, traceback] = &mut self.0;
+            PyErr_NormalizeException(class, value, traceback);
+            if !(*traceback).is_null() {
+                PyException_SetTraceback(*value, *traceback);
+            }
+            xdecref(*class);
+            xdecref(*traceback);
+            *value
         }
     }
 

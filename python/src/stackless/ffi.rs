@@ -33,7 +33,6 @@ unsafe extern "C" {
     pub fn PyLong_FromVoidPtr(pointer: *mut c_void) -> *mut PyObject;
     pub fn PyUnicode_CompareWithASCIIString(text: *mut PyObject, other: *const c_char) -> c_int;
     pub fn PyErr_CheckSignals() -> c_int;
-    pub fn PyException_SetTraceback(error: *mut PyObject, traceback: *mut PyObject) -> c_int;
     pub fn PyException_GetTraceback(error: *mut PyObject) -> *mut PyObject;
     pub fn PyEval_GetFrame() -> *mut PyObject;
     pub fn PyEval_SaveThread() -> *mut ThreadState;

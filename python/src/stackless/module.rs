@@ -156,7 +156,7 @@ pub unsafe fn handle_error() -> bool {
             return false;
         }
         let handler = new_ref(ERROR_HANDLER);
-        let value = Error::take().into_value();
+        let value = Error::take().into_raised();
         let traceback = PyException_GetTraceback(value);
         let result = PyObject_CallFunctionObjArgs(
             handler,

@@ -45,7 +45,7 @@ pub unsafe fn put_back(t: *mut Tasklet, word: *mut PyObject) {
     // SAFETY: both places are empty, since they were taken out and nothing has run.
     unsafe {
         if word.is_null() {
-            (*t).error = Error::take().into_value();
+            (*t).error = Error::take().into_raised();
         } else {
             Tasklet::set_value(t, word);
         }
@@ -232,7 +232,7 @@ pub unsafe fn put_call_back(t: *mut Tasklet, run: *mut PyObject, parcel: Parcel)
     unsafe {
         (*t).run = run;
         if parcel.is_error() {
-            (*t).error = Error::take().into_value();
+            (*t).error = Error::take().into_raised();
         } else {
             (*t).args = parcel.args;
             (*t).kwargs = parcel.kwargs;
