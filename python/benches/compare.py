@@ -12,6 +12,7 @@ same every time.
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -79,7 +80,9 @@ def time_of(python, name):
 def count(python, name, rounds):
     text = COUNT.format(here=str(HERE), name=name, rounds=rounds)
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", python, "-c", text]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    # The same dictionaries in every run: what two runs have in common falls out only if they have it in common.
+    same = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=same)
     return int(re.search(r"Collected : (\d+)", done.stderr).group(1))
 
 

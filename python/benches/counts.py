@@ -85,11 +85,14 @@ def main():
     parser.add_argument("python")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--compiler", help="what built the wheel, where there is none: `rustc 1.96`")
     arguments = parser.parse_args()
     asked = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.machine())"
     version = subprocess.run([arguments.python, "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
-    rustc = subprocess.run(["rustc", "-V"], check=True, capture_output=True, text=True).stdout.split()[1]
-    compiler = "rustc " + ".".join(rustc.split(".")[:2])
+    compiler = arguments.compiler
+    if not compiler:
+        rustc = subprocess.run(["rustc", "-V"], check=True, capture_output=True, text=True).stdout.split()[1]
+        compiler = "rustc " + ".".join(rustc.split(".")[:2])
     recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     if arguments.check and (recorded.get("compiler") != compiler or version not in recorded):
         print(f"no counts are recorded for {version} and {compiler}: nothing to check")

@@ -24,9 +24,12 @@ pub fn command(args: Args) -> Result<bool, String> {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut table = Table::default();
-    table.row("the crate and its peers", || the_crate(&folder, quick));
-    python::bench::rows(&mut table, &folder, quick, install);
-    table.row("tables and figure", || report(&folder, quick));
+    let on = args.option("--on");
+    if on.is_none() {
+        table.row("the crate and its peers", || the_crate(&folder, quick));
+    }
+    python::bench::rows(&mut table, &folder, on, quick, install);
+    table.row("tables and figure", || report(&folder, quick || on.is_some()));
     println!("\nthe numbers and the figure are in {}", folder.display());
     Ok(table.finish())
 }
@@ -43,10 +46,10 @@ fn the_crate(folder: &Path, quick: bool) -> Outcome {
     outcome(&done, &folder.join("crate.json"))
 }
 
-/// The committed files are written by a full run only: a quick one says less than what they say now.
-fn report(folder: &Path, quick: bool) -> Outcome {
+/// The committed files are written by a full run only: a part says less than what they say now.
+fn report(folder: &Path, partial: bool) -> Outcome {
     let run = Run::new("python3").arg(root().join("benches/report.py")).arg(folder);
-    let done = if quick { run.done() } else { run.arg("--write").done() };
+    let done = if partial { run.done() } else { run.arg("--write").done() };
     outcome(&done, &folder.join("comparison.svg"))
 }
 

@@ -35,7 +35,8 @@ cargo xtask COMMAND
   cross [TARGET…] [--install] [--list]          the test-suite on other targets, under emulators
   cfi [TARGET…] [--install]                     the unwind information of arch files, instruction by instruction
   wheel [--to FOLDER] [--install]                wheels of the CPython package, for every interpreter found
-  bench [--quick] [--install]                   all measurements: the tables of the READMEs and the figure
+  bench [--quick] [--on VERSION] [--install]    all measurements: the tables of the READMEs and the figure; --on: of the package
+                                                on one CPython, --quick: on one, in a few minutes; both write nothing that is committed
   python-foreign [arm64] [s390x] [--install] [--only PATTERN]
                                                 the CPython package on other machines, under emulators: an hour each
   counts [--record]                             instructions of the hot paths beside what was recorded
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
         "test" => Args::parse(rest, &["--install", "--quick"], &["--only"]).and_then(test::command),
         "cross" => Args::parse(rest, &["--install", "--list"], &[]).and_then(cross::command),
         "cfi" => Args::parse(rest, &["--install"], &[]).and_then(cfi::command),
-        "bench" => Args::parse(rest, &["--quick", "--install"], &[]).and_then(bench::command),
+        "bench" => Args::parse(rest, &["--quick", "--install"], &["--on"]).and_then(bench::command),
         "counts" => Args::parse(rest, &["--record"], &[]).and_then(counts::command),
         "mutate" => {
             Args::parse(rest, &["--install", "--quick"], &["--lines"]).and_then(mutate::command)

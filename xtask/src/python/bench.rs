@@ -17,12 +17,13 @@ const DEPTH_ON: &[&str] = &["3.11", "3.12", "3.13"];
 /// What is asked about instructions.
 const COUNTED: &str = "switch_noarg,switch_value,switch_peers,throw,generator";
 
-/// Adds the rows. Builds with assertions are not compared: nobody runs them to be fast.
-pub fn rows(table: &mut Table, folder: &Path, quick: bool, install: bool) {
+/// Adds the rows, of one version if `on` names one. Builds with assertions are not compared: nobody runs them to be fast.
+pub fn rows(table: &mut Table, folder: &Path, on: Option<&str>, quick: bool, install: bool) {
     let wheels = Wheels::default();
     for version in VERSIONS.iter().filter(|version| !version.name.ends_with("-dbg")) {
         // One version says enough in a hurry.
-        if quick && version.name != PROGRAMS_ON {
+        let wanted = on.or(quick.then_some(PROGRAMS_ON));
+        if wanted.is_some_and(|wanted| wanted != version.name) {
             continue;
         }
         let name = version.name;
