@@ -92,27 +92,31 @@ def test_a_tasklet_that_has_not_begun_is_collected():
 
 def test_a_tasklet_in_a_channel_that_nobody_holds():
     """The collector sees that from 3.15 on; before, such a tasklet waits for ever."""
-    log, c = [], channel()
+    log = []
 
-    def work(c):
-        try:
-            c.receive()
-        finally:
-            log.append("finally")
+    def make():
+        c = channel()
 
-    task = tasklet(work)(c)
+        def work():
+            try:
+                c.receive()
+            finally:
+                log.append("finally")
+
+        return tasklet(work)()
+
+    task = make()
     stackless.run()
-    reference, task = weakref.ref(task), task if not sees_frames else None
+    assert task.blocked
+    reference = weakref.ref(task)
+    del task
+    gc.collect()
+    assert log == []
     if not sees_frames:
-        del c
-        gc.collect()
-        assert task.blocked and log == []
-        task.kill()
+        reference().kill()
         assert log == ["finally"]
         return
-    del c
-    gc.collect()
-    assert log == [] and stackless.getruncount() == 2
+    assert stackless.getruncount() == 2
     stackless.run()
     assert log == ["finally"]
     gc.collect()
