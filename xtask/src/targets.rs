@@ -110,7 +110,8 @@ pub const TARGETS: &[Target] = &[
         name: "i686-unknown-linux-gnu",
         triple: "i686-unknown-linux-gnu",
         arch: "x86.S",
-        how: How::Qemu("i386", "-L /usr/i686-linux-gnu"),
+        // Else the loader finds the C library of libc6-i386 first, where that is installed, and threads hang.
+        how: How::Qemu("i386", "-L /usr/i686-linux-gnu -E LD_LIBRARY_PATH=/usr/i686-linux-gnu/lib"),
         packages: &["gcc-i686-linux-gnu", "libc6-dev-i386-cross", "qemu-user"],
         linker: Some("i686-linux-gnu-gcc"),
         settled: true,

@@ -120,7 +120,7 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
     }
 
     rows.extend(vendoring::rows());
-    rows.extend(fuzz::rows());
+    rows.extend(fuzz::rows(install));
     if cfg!(target_arch = "x86_64") {
         rows.push(Row {
             name: "instruction counts".into(),

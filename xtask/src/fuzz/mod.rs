@@ -11,6 +11,7 @@
 //!             fuzz/corpus/T.txt ◄──pack── merge ◄────┘◄──────── (--minimize)
 //! ```
 
+mod asan;
 mod corpus;
 mod coverage;
 
@@ -38,14 +39,7 @@ const COVERED: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitiz
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1";
 
-/// What AddressSanitizer wants besides: a flag that only nightly compilers take, unless told that they are one, and LLVM's runtime.
-const SANITIZED: &str =
-    "-Zsanitizer=address -Zexternal-clangrt -Clinker=clang-22 -Clink-arg=-fsanitize=address";
-
 const SANITIZED_FOLDER: &str = "asan";
-
-/// LLVM 22 is what the compiler has too; the runtime's interface has been the same for years.
-const SANITIZER_PACKAGES: &[&str] = &["g++", "clang-22", "libclang-rt-22-dev"];
 
 /// The target that looks at whole frames of others, red zones and all, and so is no program for the sanitizer.
 const READS_FRAMES: &str = "engine";
@@ -73,13 +67,18 @@ pub fn command(args: Args) -> Result<bool, String> {
     }
     let chosen = if args.words.is_empty() { all } else { args.words.clone() };
     if args.flag("--install") {
-        apt::install(&[PACKAGES, SANITIZER_PACKAGES, coverage::PACKAGES].concat())?;
+        apt::install(&[PACKAGES, asan::PACKAGES, coverage::PACKAGES].concat())?;
+        asan::fetch()?;
     }
     if args.flag("--coverage") {
         return coverage::report(&chosen);
     }
     let asan = args.flag("--asan");
-    if let Some(why) = apt::lacks(if asan { SANITIZER_PACKAGES } else { PACKAGES }) {
+    let lacks = match asan {
+        true => apt::lacks(asan::PACKAGES).or_else(asan::lacks),
+        false => apt::lacks(PACKAGES),
+    };
+    if let Some(why) = lacks {
         return Err(why);
     }
     let mut table = Table::default();
@@ -96,7 +95,7 @@ pub fn command(args: Args) -> Result<bool, String> {
 }
 
 /// The rows of `cargo xtask test`: every target for a minute from its corpus, and a moment more with AddressSanitizer.
-pub fn rows() -> Vec<Row> {
+pub fn rows(install: bool) -> Vec<Row> {
     let row = |name: String, packages: &[&'static str], run: Box<dyn Fn() -> Outcome>| Row {
         name,
         packages: packages.to_vec(),
@@ -110,8 +109,12 @@ pub fn rows() -> Vec<Row> {
         rows.push(row(format!("fuzz: {target}"), PACKAGES, Box::new(run)));
         if target != READS_FRAMES && cfg!(target_arch = "x86_64") {
             let name = target.clone();
-            let run = move || outcome(&name, SECONDS / 3, Build::Sanitized);
-            rows.push(row(format!("asan: {target}"), SANITIZER_PACKAGES, Box::new(run)));
+            let run = move || match (if install { asan::fetch() } else { Ok(()) }, asan::lacks()) {
+                (Err(why), _) => Outcome::Failed(why),
+                (Ok(()), Some(why)) => Outcome::Skipped(why),
+                (Ok(()), None) => outcome(&name, SECONDS / 3, Build::Sanitized),
+            };
+            rows.push(row(format!("asan: {target}"), asan::PACKAGES, Box::new(run)));
         }
     }
     rows
@@ -138,7 +141,7 @@ fn scratch() -> PathBuf {
 fn build(target: &str, how: Build) -> Result<PathBuf, String> {
     let (directory, flags) = match how {
         Build::Plain => ("build", COVERED.to_string()),
-        Build::Sanitized => (SANITIZED_FOLDER, format!("{COVERED} {SANITIZED}")),
+        Build::Sanitized => (SANITIZED_FOLDER, format!("{COVERED} {}", asan::flags())),
         Build::Coverage => ("coverage", "--cfg fuzzing -Cinstrument-coverage".to_string()),
     };
     let directory = scratch().join(directory);
