@@ -116,7 +116,7 @@ def workers():
 
 def many():
     """A ring of tasklets, each of which waits for the one before, and a number that goes around."""
-    size, rounds = 200, 100
+    size, rounds = 10_000, 3
     first = channel()
     before = first
 
