@@ -1,9 +1,9 @@
 //! `cargo xtask lint`: what must hold of the sources, without running the tests.
 
 use crate::args::Args;
-use crate::readme;
 use crate::run::{Run, root};
 use crate::table::{Outcome, Table};
+use crate::{python, readme};
 use std::fs;
 
 /// The command.
@@ -28,6 +28,7 @@ pub fn command(args: Args) -> Result<bool, String> {
         let clippy = Run::cargo().arg("clippy").words(words).words("-- -D warnings");
         table.row(&format!("clippy, features: {features}"), || run(clippy));
     }
+    table.row("clippy, python", python::clippy);
     table.row("rustdoc", || {
         run(Run::cargo().words("doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
     });

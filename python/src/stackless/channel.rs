@@ -277,11 +277,10 @@ unsafe fn wait(
         if next.is_null() {
             next = idle(s, false);
         }
-        if !next.is_null() {
-            match transfer(s, next) {
-                Ok(value) => return value,
-                Err(Refused) => {}
-            }
+        if !next.is_null()
+            && let Ok(value) = transfer(s, next)
+        {
+            return value;
         }
         undo(s, me)
     }

@@ -18,7 +18,7 @@ mod results;
 mod suites;
 pub mod wheel;
 
-use crate::run::root;
+use crate::run::{Run, root};
 use crate::table::Outcome;
 use crate::test::Row;
 use interpreter::{Interpreter, LATE_313, Unready, VERSIONS, Version};
@@ -115,6 +115,24 @@ impl Wheels {
 fn folder() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     root().join(target).join("python")
+}
+
+/// Clippy for the extension, against the first interpreter of this machine's own that has its headers.
+pub fn clippy() -> Outcome {
+    let here = |version: &Version| {
+        let found = version.find().ok().filter(|found| found.root.is_none())?;
+        found.ready(false).ok().map(|()| found.program)
+    };
+    let Some(program) = VERSIONS.iter().find_map(here) else {
+        return Outcome::Skipped("no CPython with headers is here".into());
+    };
+    let done = Run::cargo()
+        .words("clippy --manifest-path python/Cargo.toml --all-targets")
+        .words("-- -D warnings")
+        .env("PYO3_PYTHON", program)
+        .env("CARGO_TARGET_DIR", folder().join("clippy"))
+        .done();
+    if done.ok() { Outcome::Ok(1) } else { Outcome::Failed(done.how()) }
 }
 
 /// The one file of a folder whose name ends like that.
