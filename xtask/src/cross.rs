@@ -122,8 +122,8 @@ pub fn outcome(target: &'static Target, cases: u32) -> Outcome {
     }
 }
 
-/// Not under qemu's user-mode emulators: storms of signals (`tests/signals.rs`). `qemu-i386` 7.2 loses threads in them, where the
-/// same program has passed 80 times on the processor itself.
+/// Not under qemu's user-mode emulators: storms of signals (`tests/signals.rs`). After a signal `qemu-i386` 7.2 gives a thread
+/// the thread-local storage of the youngest one; the others have not been tried.
 const NOT_EMULATED: &str = "-- --skip handlers_on_";
 
 /// What a run of `cargo test` comes to: its status, and the lines that it must have printed.
