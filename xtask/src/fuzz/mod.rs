@@ -1,13 +1,13 @@
 //! `cargo xtask fuzz`: the fuzz targets of `fuzz/targets`, from their corpus, with the machine's own compiler.
 //!
 //! libFuzzer comes with the crate `libfuzzer-sys`, and what it wants of the compiler are plain LLVM options, so neither a
-//! nightly compiler nor `cargo fuzz` is needed. What it finds new goes to `target/fuzz`, and into the repository's corpus with
+//! nightly compiler nor `cargo fuzz` is needed. What it finds new goes to `target/cross/fuzz` (`scratch`), and into the repository's corpus with
 //! `--minimize`. It must never know what an input means.
 //!
 //! ```text
-//! fuzz/corpus/T.txt ──unpack──► target/fuzz/seeds/T ─┐
-//! fuzz/found.txt ────unpack───► target/fuzz/found/T ─┼─► run ──new inputs──► target/fuzz/work/T
-//!                                                    │    └──an input that fails──► target/fuzz/failed/T-…
+//! fuzz/corpus/T.txt ──unpack──► …/fuzz/seeds/T ─┐
+//! fuzz/found.txt ────unpack───► …/fuzz/found/T ─┼─► run ──new inputs──► …/fuzz/work/T
+//!                                                    │    └──an input that fails──► …/fuzz/failed/T-…
 //!             fuzz/corpus/T.txt ◄──pack── merge ◄────┘◄──────── (--minimize)
 //! ```
 
