@@ -7,8 +7,8 @@
 //! ```text
 //! fuzz/corpus/T.txt ──unpack──► …/fuzz/seeds/T ─┐
 //! fuzz/found.txt ────unpack───► …/fuzz/found/T ─┼─► run ──new inputs──► …/fuzz/work/T
-//!                                                    │    └──an input that fails──► …/fuzz/failed/T-…
-//!             fuzz/corpus/T.txt ◄──pack── merge ◄────┘◄──────── (--minimize)
+//!                                               │    └──an input that fails──► …/fuzz/failed/T-…
+//!         fuzz/corpus/T.txt ◄──pack── merge ◄───┘◄────── (--minimize)
 //! ```
 
 mod asan;
