@@ -417,6 +417,7 @@ def test_exceptions_and_signals_of_other_threads_reach_a_sleeping_main():
     program = """
 import os, signal, threading, time
 from greenlet import stackless
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background ignore it
 wait = threading.Event()
 thread = threading.Thread(target=wait.wait)
 thread.start()
