@@ -290,6 +290,30 @@ static void free_chunks(_PyStackChunk *chunk, _PyStackChunk *root) {
 }
 #endif
 
+#if AT_LEAST(13)
+/* Before 3.13 a thread has one trash can for all, and each greenlet begins at a nesting of 0, where it is emptied. */
+void gr_state_empty_trash(PyThreadState *ts) {
+    if (!ts->delete_later) {
+        return;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    while (ts->delete_later) {
+#if AT_LEAST(14)
+        _PyTrash_thread_destroy_chain(ts);
+#else
+        /* With no more than the headroom left the interpreter would put them off again, for ever. What is lent is one
+         * nested deallocation. */
+        int lent = Py_TRASHCAN_HEADROOM + 2 - ts->c_recursion_remaining;
+        lent = lent > 0 ? lent : 0;
+        ts->c_recursion_remaining += lent;
+        _PyTrash_thread_destroy_chain(ts);
+        ts->c_recursion_remaining -= lent;
+#endif
+    }
+    PyErr_SetRaisedException(error);
+}
+#endif
+
 void *gr_state_end(PyThreadState *ts, GrState *s, int *overflowed) {
     *overflowed = 0;
 #if HAS_DATA_STACK

@@ -30,6 +30,9 @@ void gr_state_arrived(PyThreadState *ts);
 /* Makes `state` what a flow begins with that the running one starts. `root` is memory for the first Python frames
  * (see gr_root_*), or null. */
 void gr_state_begin(PyThreadState *ts, GrState *state, void *root);
+/* The running flow ends: gives up what it has put off giving up, since nobody would do so later. May run any code.
+ * CPython 3.13 and newer. */
+void gr_state_empty_trash(PyThreadState *ts);
 /* The running flow has no Python frame any more: takes its data stack apart; answers the root. */
 void *gr_state_end(PyThreadState *ts, GrState *state, int *overflowed);
 /* The same for one that will never run again. `kept`: somebody may still look at its frames, so nothing is freed. */

@@ -154,11 +154,17 @@ static PyObject *trash_nesting(PyObject *module, PyObject *none) {
 }
 #endif
 
+/* Not METH_O: a wrong number of arguments is worded as by the reference. */
+static PyObject *settrace(PyObject *module, PyObject *args) {
+    PyObject *callback;
+    return PyArg_ParseTuple(args, "O", &callback) ? gr_mod_settrace(module, callback) : NULL;
+}
+
 PyObject *gr_mod_stackless(PyObject *, PyObject *);
 
 static PyMethodDef functions[] = {
     {"getcurrent", gr_mod_getcurrent, METH_NOARGS, "getcurrent() -> greenlet\n\nThe greenlet that runs."},
-    {"settrace", gr_mod_settrace, METH_O,
+    {"settrace", settrace, METH_VARARGS,
      "settrace(callback) -> object\n\n"
      "Have callback(event, (origin, target)) called after each switch ('switch') and throw ('throw') of\n"
      "this thread, in the target; None ends it. Returns the previous callback, or None."},

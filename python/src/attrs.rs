@@ -355,7 +355,13 @@ unsafe extern "C" fn gr_set_refuse(
     // SAFETY: called by the interpreter.
     unsafe {
         if value.is_null() {
-            raise::<()>(PyExc_AttributeError, c"Cannot delete force_switch_error");
+            let hard = refusal(hard) == REFUSE_HARD;
+            let text = if hard {
+                c"Cannot delete force_slp_switch_error"
+            } else {
+                c"Cannot delete force_switch_error"
+            };
+            raise::<()>(PyExc_AttributeError, text);
             return -1;
         }
         let refuse = PyObject_IsTrue(value);

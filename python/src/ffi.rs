@@ -49,6 +49,8 @@ unsafe extern "C" {
     #[cfg(not(py312))]
     pub fn gr_state_arrived(ts: *mut ThreadState);
     pub fn gr_state_begin(ts: *mut ThreadState, state: *mut State, root: *mut c_void);
+    #[cfg(py313)]
+    pub fn gr_state_empty_trash(ts: *mut ThreadState);
     pub fn gr_state_end(
         ts: *mut ThreadState,
         state: *mut State,

@@ -12,7 +12,8 @@ import weakref
 import pytest
 
 import greenlet as package
-from greenlet import GreenletExit, error, getcurrent, greenlet
+from greenlet import GreenletExit, error, getcurrent, greenlet, settrace
+from greenlet._greenlet import UnswitchableGreenlet
 
 
 def test_names_of_the_package():
@@ -430,3 +431,9 @@ def test_wrong_arguments_have_the_words_of_the_reference():
         greenlet(1, 2, 3)
     with pytest.raises(TypeError, match=r"green\(\)"):
         greenlet(wrong=1)
+    for arguments in [(), (None, None)]:
+        with pytest.raises(TypeError, match=rf"^function takes exactly 1 argument \({len(arguments)} given\)$"):
+            settrace(*arguments)
+    for name in ("force_switch_error", "force_slp_switch_error"):
+        with pytest.raises(AttributeError, match=f"^Cannot delete {name}$"):
+            delattr(UnswitchableGreenlet(), name)

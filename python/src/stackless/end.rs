@@ -35,6 +35,7 @@ pub unsafe fn end(this: *mut Imp, result: *mut PyObject) -> *mut PyObject {
             mem::replace(&mut (*t).error, ptr::null_mut()),
             Tasklet::set_value(t, ptr::null_mut()),
         ]);
+        life::empty_trash((*(*s).record).tstate);
         drop_left(s);
         // That may have run anything.
         if !is_current(this, s) {

@@ -51,6 +51,9 @@ const MINOR: u32 = 11;
 const INCLUDE: &str = "python3.11-dev,python3-pytest,python3-hypothesis,python3-psutil,python3-objgraph,\
     python3-setuptools,libstdc++6";
 
+/// What the package has for C programs.
+const HEADER: &str = "python/data/headers/greenlet.h";
+
 /// The command.
 pub fn command(args: Args) -> Result<bool, String> {
     let chosen: Vec<&'static Machine> = match &args.words[..] {
@@ -187,6 +190,11 @@ impl Prepared {
             return Err("the package could not be copied".into());
         }
         fs::copy(built, package.join(self.file_name("_greenlet")))
+            .map_err(|error| error.to_string())?;
+        // Where pip puts a package's headers.
+        let headers = self.root.join(format!("usr/include/site/python3.{MINOR}/greenlet"));
+        fs::create_dir_all(&headers)
+            .and_then(|()| fs::copy(root_of(HEADER), headers.join("greenlet.h")))
             .map_err(|error| error.to_string())?;
         Ok(())
     }

@@ -11,7 +11,7 @@
 
 use super::interpreter::Interpreter;
 use super::{file_in, folder, results, wheel};
-use crate::run::{Done, Run, root, say};
+use crate::run::{Done, Run, root};
 use crate::table::Outcome;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,13 +36,6 @@ pub const SKIPPED: &[(&str, On)] = &[
     ("3.15+ only", |version| minor(version) < 15),
     ("Needs 3.13 and above", |version| minor(version) < 13),
     ("Broken on assertion-enabled builds", |version| version.ends_with("-dbg")),
-];
-
-/// Files of the reference's tests in which the reference itself fails, and on which version.
-const FAILS_ITSELF: &[(&str, &str)] = &[
-    // 3.5.6, built for it, ends in a segmentation fault there. Ours leaks what the greenlet's trash can holds at its end: a
-    // build with assertions allows few C calls, by which the can is measured (docs/development.md).
-    ("test_greenlet_trash.py", "3.13-dbg"),
 ];
 
 /// What is run.
@@ -209,13 +202,6 @@ fn reference(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, S
     let site = venv.site()?;
     let package = reference_wheel(&venv)?;
     extract(venv.python(), &package, TESTS, &site)?;
-    for (file, version) in FAILS_ITSELF {
-        if *version == interpreter.name {
-            let path = site.join("greenlet/tests").join(file);
-            fs::remove_file(path).map_err(|error| format!("{file}: {error}"))?;
-            say(&format!("left out: {file}, in which the reference itself fails on {version}"));
-        }
-    }
     let run = venv.python().words("-m unittest discover -v -s").arg(site.join("greenlet/tests"));
     let done = run.arg("-t").arg(&site).done();
     // They must not lie there when our own package is looked at.
