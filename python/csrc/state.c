@@ -629,7 +629,8 @@ int gr_frames_prepare(PyThreadState *ts, GrState *s) {
     Frame *top = ts->current_frame;
 #endif
     for (Frame *frame = top; frame; frame = frame->previous) {
-        if (!IS_ENTRY(frame) && frame->frame_obj) {
+        /* A generator has its frame object made whenever somebody asks it for that, and anybody may find a generator. */
+        if (frame->owner == FRAME_OWNED_BY_THREAD ? frame->frame_obj != NULL : !IS_ENTRY(frame)) {
             s->frame = top;
             return unlink_entries(s, NULL, NULL) < 0 ? -1 : 1;
         }
@@ -806,28 +807,55 @@ void gr_thread_mark(PyThreadState *ts, size_t *out) {
     out[3] = (size_t)depth_of(ts);
 }
 
-/* Gives up what the frames of a flow hold that will never run again, where the interpreter says how much that is. */
-void gr_frames_clear(GrState *s, GrPeek peek, void *ctx) {
+/* The frames of a suspended flow, which will never run again, are about to go. A generator that runs there may live on, and
+ * leads to nothing from now on. `clear`: what the frames hold is given up, where the interpreter says how much that is;
+ * that may run any code. */
+void gr_frames_drop(GrState *s, GrPeek peek, void *ctx, int clear) {
+#if AT_LEAST(11)
+    Frame *frame = s->frame, *previous, copy;
 #if AT_LEAST(15)
-    Frame *frame = s->frame, copy;
-    s->frame = NULL;
-    while (frame) {
+    Frame **frames = NULL;
+    size_t count = 0, room = 0;
+#endif
+    for (; frame; frame = previous) {
         peek(ctx, frame, &copy, ENTRY_SIZE);
-        if (copy.owner == FRAME_OWNED_BY_THREAD) {
-            _PyStackRef *bottom = frame->localsplus, *top = frame->stackpointer;
-            frame->stackpointer = bottom;
-            while (top && top > bottom) {
-                PyStackRef_CLEAR(*--top);
-            }
-            Py_CLEAR(frame->f_locals);
-            Py_CLEAR(frame->frame_obj);
-            PyStackRef_CLEAR(frame->f_funcobj);
-            PyStackRef_CLEAR(frame->f_executable);
+        previous = copy.previous;
+        if (copy.owner == FRAME_OWNED_BY_GENERATOR) {
+            frame->previous = NULL;
         }
-        frame = copy.previous;
+#if AT_LEAST(15)
+        if (clear && copy.owner == FRAME_OWNED_BY_THREAD) {
+            if (count == room) {
+                room = room ? room * 2 : 16;
+                Frame **more = realloc(frames, room * sizeof(Frame *));
+                if (!more) {
+                    clear = 0; /* what lies below is leaked */
+                    continue;
+                }
+                frames = more;
+            }
+            frames[count++] = frame;
+        }
+#endif
     }
+#if AT_LEAST(15)
+    s->frame = NULL;
+    for (size_t i = 0; i < count; i++) {
+        frame = frames[i];
+        _PyStackRef *bottom = frame->localsplus, *top = frame->stackpointer;
+        frame->stackpointer = bottom;
+        while (top && top > bottom) {
+            PyStackRef_CLEAR(*--top);
+        }
+        Py_CLEAR(frame->f_locals);
+        Py_CLEAR(frame->frame_obj);
+        PyStackRef_CLEAR(frame->f_funcobj);
+        PyStackRef_CLEAR(frame->f_executable);
+    }
+    free(frames);
+#endif
 #else
-    (void)s, (void)peek, (void)ctx;
+    (void)s, (void)peek, (void)ctx, (void)clear;
 #endif
 }
 

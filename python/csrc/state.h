@@ -55,7 +55,7 @@ int gr_frames_observed(GrState *state, GrPeek peek, void *ctx);
 int gr_frames_visit(GrState *state, GrPeek peek, void *ctx, visitproc visit, void *arg);
 const char *gr_frames_check(GrState *state, GrPeek peek, void *ctx);
 void gr_thread_mark(PyThreadState *ts, size_t *out);
-void gr_frames_clear(GrState *state, GrPeek peek, void *ctx);
+void gr_frames_drop(GrState *state, GrPeek peek, void *ctx, int clear);
 int gr_frames_take_call(GrState *state, PyObject **args, int n, PyObject **out);
 
 int gr_state_visit(GrState *state, visitproc visit, void *arg);

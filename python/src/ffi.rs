@@ -82,7 +82,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub fn gr_frames_check(state: *mut State, peek: Peek, ctx: *mut c_void) -> *const c_char;
     pub fn gr_thread_mark(ts: *mut ThreadState, out: *mut usize);
-    pub fn gr_frames_clear(state: *mut State, peek: Peek, ctx: *mut c_void);
+    pub fn gr_frames_drop(state: *mut State, peek: Peek, ctx: *mut c_void, clear: c_int);
     pub fn gr_frames_take_call(
         state: *mut State,
         args: *const *mut PyObject,

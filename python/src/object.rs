@@ -498,8 +498,9 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
                 count =
                     gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
             }
-            if !kept && !thread_ends {
-                gr_frames_clear(state, peek, imp.cast());
+            kept |= thread_ends && cfg!(not(py311));
+            if !kept {
+                gr_frames_drop(state, peek, imp.cast(), (!thread_ends).into());
             }
         }
         if (*imp).raw.is_active() {
@@ -507,7 +508,6 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
             let _ = raw::Thread::release(&raw mut (*(*imp).record).thread, Imp::raw(imp));
         }
         if suspended {
-            kept |= thread_ends && cfg!(not(py311));
             root::give(gr_state_abandon(Imp::state(imp), kept.into()));
             (*imp).exposed = false;
             gr_state_clear(Imp::state(imp));

@@ -1,6 +1,7 @@
 """Frame objects made before a switch stay true while the greenlet is suspended, and after it went on."""
 
 import sys
+import threading
 import traceback
 
 import pytest
@@ -134,6 +135,137 @@ def test_generator_running_in_a_suspended_greenlet(overwrite):
     overwrite()
     assert names(frame) == ["generate", "<lambda>"]
     assert g.switch() == [1]
+
+
+def iterate_with(kind):
+    """Functions that run what a function of `kind` makes, which is in the list that they are given."""
+
+    def in_a_loop(made):
+        for _ in made[0]:
+            pass
+
+    def in_c(made):
+        list(made[0])
+
+    def below_c(made):
+        max([0], key=lambda _: next(made[0]))
+
+    def with_send(made):
+        try:
+            made[0].send(None)
+        except StopIteration:
+            pass
+
+    def awaited(made):
+        async def wait():
+            if kind == "coroutine":
+                await made[0]
+            else:
+                async for _ in made[0]:
+                    pass
+
+        try:
+            wait().send(None)
+        except StopIteration:
+            pass
+
+    return {
+        "generator": [in_a_loop, in_c, below_c, with_send],
+        "coroutine": [with_send, awaited],
+        "asynchronous generator": [awaited],
+    }[kind]
+
+
+WAYS = [
+    (kind, function)
+    for kind in ("generator", "coroutine", "asynchronous generator")
+    for function in iterate_with(kind)
+]
+
+
+def make(kind, switch):
+    def generator():
+        switch()
+        yield
+
+    async def coroutine():
+        switch()
+
+    async def asynchronous_generator():
+        switch()
+        yield
+
+    return locals()[kind.replace(" ", "_")]()
+
+
+def frame_of(made):
+    for name in ("gi_frame", "cr_frame", "ag_frame"):
+        if hasattr(made, name):
+            return getattr(made, name)
+
+
+@pytest.mark.parametrize("kind, function", WAYS, ids=lambda it: getattr(it, "__name__", it))
+def test_frame_of_a_running_generator_that_is_asked_for_while_it_is_suspended(kind, function, overwrite):
+    """Nobody had a frame object when it was switched away from: a generator makes one at any time."""
+    main = getcurrent()
+    made = [make(kind, main.switch)]
+
+    def outermost():
+        function(made)
+        return "end"
+
+    g = greenlet(outermost)
+    g.switch()
+    for _ in range(3):
+        overwrite()
+        found = names(frame_of(made[0]))
+        assert found[0] == kind.replace(" ", "_")
+        assert found[-2:] == [function.__name__, "outermost"]
+    assert g.switch() == "end"
+    assert frame_of(made[0]) is None or frame_of(made[0]).f_back is None
+
+
+def test_and_of_one_that_runs_in_main(overwrite):
+    def generator():
+        yield greenlet(look).switch()
+
+    def look():
+        overwrite()
+        found.extend(names(made.gi_frame))
+
+    found, made = [], generator()
+    max([0], key=lambda _: next(made) or 0)
+    assert found[:3] == ["generator", "<lambda>", "test_and_of_one_that_runs_in_main"] and len(found) > 10
+
+
+# What its greenlet held of it is given up from 3.15 on, so that it may be freed: it says then that it still runs.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind, function", WAYS, ids=lambda it: getattr(it, "__name__", it))
+def test_and_of_one_whose_greenlet_can_never_go_on(kind, function, overwrite):
+    """The frames below it are gone, and it leads to nothing. (3.10's are ordinary objects, which stay.)"""
+    made, held = [], []
+
+    def outermost():
+        made.append(make(kind, getcurrent().parent.switch))
+        function(made)
+
+    def work():
+        held.append(greenlet(outermost))
+        held[0].switch()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert held.pop().dead
+    others = [greenlet(nest) for _ in range(50)]
+    for other in others:
+        other.switch(3, getcurrent().switch)
+    found = names(frame_of(made[0]))
+    assert found[0] == kind.replace(" ", "_")
+    if sys.version_info >= (3, 11):
+        assert found[1:] == []
+    for other in others:
+        other.switch(0)
 
 
 @keeps_tracing
