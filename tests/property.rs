@@ -4,6 +4,8 @@
 //! happen: every value, error, destructor and end, in order. `property/real.rs` does it with greenlets. The two logs have to
 //! be the same. A program for which they are not is made as short as it gets before it is printed.
 
+#[path = "common/allocator.rs"]
+mod allocator;
 #[path = "property/model.rs"]
 mod model;
 #[path = "property/real.rs"]
@@ -15,6 +17,9 @@ use model::{Op, Style, Ty};
 use proptest::prelude::*;
 use std::fmt::{self, Debug, Write};
 use std::sync::Once;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 /// A program. Of one that fails the steps are printed that are left when it has been shrunk.
 #[derive(Clone)]
@@ -53,6 +58,13 @@ fn op() -> impl Strategy<Value = Op> {
         4 => n().prop_map(Op::Next),
         1 => n().prop_map(Op::DropGenerator),
         1 => n().prop_map(Op::KeepGenerator),
+        1 => (prop::collection::vec(0u8..3, 0..4), prop::bool::weighted(0.3))
+            .prop_map(|(waits, panics)| Op::NewBridge { waits, panics }),
+        4 => n().prop_map(Op::Poll),
+        1 => n().prop_map(Op::DropBridge),
+        1 => n().prop_map(Op::KeepBridge),
+        2 => any::<bool>().prop_map(Op::Trace),
+        5 => (0u8..3, any::<bool>()).prop_map(|(after, for_ever)| Op::Starve { after, for_ever }),
         1 => Just(Op::Look),
     ]
 }
@@ -76,29 +88,17 @@ fn quiet() {
     });
 }
 
-/// The program, and the two logs side by side from where they differ.
-fn explain(steps: &[model::Step], expected: &[String], found: &[String]) -> String {
-    let mut text = String::from("the logs differ.\nThe program:\n");
-    for step in steps {
-        writeln!(text, "    {step:?}").unwrap();
-    }
-    let same = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
-    text.push_str("The log:\n");
-    for line in &expected[..same] {
-        writeln!(text, "    {line}").unwrap();
-    }
-    writeln!(text, "  expected then: {:#?}", &expected[same..]).unwrap();
-    writeln!(text, "  found: {:#?}", &found[same..]).unwrap();
-    text
-}
-
 /// What differs, if anything does.
 fn difference(model: &model::Model) -> Option<String> {
     if std::env::var_os("GREENLET_TRACE").is_some() {
         eprintln!("{:#?}", model.steps);
     }
-    let found = real::run(&model.steps);
-    (found != model.log).then(|| explain(&model.steps, &model.log, &found))
+    let difference = real::run(&model.steps).difference(&model.log)?;
+    let mut text = String::from("the logs differ.\nThe program:\n");
+    for step in &model.steps {
+        writeln!(text, "    {step:?}").unwrap();
+    }
+    Some(text + &difference)
 }
 
 fn check(Program(ops): &Program) -> Result<(), TestCaseError> {

@@ -25,23 +25,64 @@ pub enum Style {
 /// One operation of a random program. The numbers choose among what there is; `odd` allows a choice that must be refused.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Create { parent: Option<u8>, takes: Ty, gives: Ty, captures: Option<u8> },
-    Switch { to: u8, want: Ty, style: Style, odd: bool },
-    Throw { to: u8, want: Ty, style: Style, odd: bool },
-    Kill { whom: u8, odd: bool },
+    Create {
+        parent: Option<u8>,
+        takes: Ty,
+        gives: Ty,
+        captures: Option<u8>,
+    },
+    Switch {
+        to: u8,
+        want: Ty,
+        style: Style,
+        odd: bool,
+    },
+    Throw {
+        to: u8,
+        want: Ty,
+        style: Style,
+        odd: bool,
+    },
+    Kill {
+        whom: u8,
+        odd: bool,
+    },
     CloneHandle(u8),
     DropHandle(u8),
     KeepHandle(u8),
     KeepGuard,
-    SetParent { of: u8, to: u8 },
+    SetParent {
+        of: u8,
+        to: u8,
+    },
     Return,
     Panic,
-    Deeper { size: u8, catches: bool },
+    Deeper {
+        size: u8,
+        catches: bool,
+    },
     Shallower,
-    NewGenerator { values: u8, depth: u8 },
+    NewGenerator {
+        values: u8,
+        depth: u8,
+    },
     Next(u8),
     DropGenerator(u8),
     KeepGenerator(u8),
+    NewBridge {
+        waits: Vec<u8>,
+        panics: bool,
+    },
+    Poll(u8),
+    DropBridge(u8),
+    KeepBridge(u8),
+    /// Sets the trace hook, or removes it.
+    Trace(bool),
+    /// Of the requests for memory in the next operation, `after` get some and the next one gets none; `for_ever`: nor do those after it.
+    Starve {
+        after: u8,
+        for_ever: bool,
+    },
     Look,
 }
 
@@ -93,6 +134,22 @@ pub enum Step {
     Next(usize),
     DropGenerator(usize),
     KeepGenerator(usize),
+    /// What it awaits is pending so many times each; the last of it then panics with the payload, if there is one. Guards: the
+    /// closure's, its level's, and one for each of what it awaits.
+    NewBridge {
+        id: usize,
+        waits: Vec<usize>,
+        panics: Option<usize>,
+        guards: Vec<usize>,
+    },
+    Poll(usize),
+    DropBridge(usize),
+    KeepBridge(usize),
+    Trace(bool),
+    Starve {
+        after: usize,
+        for_ever: bool,
+    },
     Look,
 }
 
@@ -136,6 +193,23 @@ impl fmt::Debug for Step {
             Step::Next(id) => write!(f, "next of generator {id}"),
             Step::DropGenerator(id) => write!(f, "drop generator {id}"),
             Step::KeepGenerator(id) => write!(f, "keep generator {id} in this frame"),
+            Step::NewBridge { id, waits, panics, guards } => {
+                write!(f, "new bridge {id} that waits {waits:?}, guards {guards:?}")?;
+                if let Some(payload) = panics {
+                    write!(f, ", and panics with payload {payload}")?;
+                }
+                Ok(())
+            }
+            Step::Poll(id) => write!(f, "poll bridge {id}"),
+            Step::DropBridge(id) => write!(f, "drop bridge {id}"),
+            Step::KeepBridge(id) => write!(f, "keep bridge {id} in this frame"),
+            Step::Trace(on) => f.write_str(if *on { "trace" } else { "trace no more" }),
+            Step::Starve { after, for_ever: false } => {
+                write!(f, "after {after} requests for memory one fails, during:")
+            }
+            Step::Starve { after, for_ever: true } => {
+                write!(f, "after {after} requests for memory all fail, during:")
+            }
             Step::Look => f.write_str("look"),
         }
     }
@@ -153,6 +227,7 @@ enum Stage {
 enum Kept {
     Guard(usize),
     Handle(usize),
+    Bridge(usize),
 }
 
 /// A level of recursion.
@@ -186,6 +261,18 @@ struct G {
     wait: Option<Wait>,
     /// A generator: the next value, how many are left, and the guards of its levels.
     generator: Option<(usize, usize, Vec<usize>)>,
+    bridge: Option<Bridge>,
+}
+
+/// A closure that awaits.
+#[derive(Clone)]
+struct Bridge {
+    /// What it awaits, and will await then: how often it will be pending, and its guard.
+    waits: Vec<(usize, usize)>,
+    /// What the last of them panics with.
+    panics: Option<usize>,
+    /// Its level's.
+    guard: usize,
 }
 
 /// What is thrown.
@@ -231,6 +318,11 @@ pub struct Model {
     table: Vec<usize>,
     /// The generators in the table: their numbers as greenlets.
     generators: Vec<usize>,
+    /// The same of the bridges.
+    bridges: Vec<usize>,
+    traced: bool,
+    /// Requests for memory fail in the next operation.
+    starving: bool,
     numbers: usize,
     /// What was carried out.
     pub steps: Vec<Step>,
@@ -268,6 +360,9 @@ impl Model {
             active: Vec::new(),
             table: vec![1],
             generators: Vec::new(),
+            bridges: Vec::new(),
+            traced: false,
+            starving: false,
             numbers: 0,
             steps: Vec::new(),
             chosen: 0,
@@ -302,6 +397,7 @@ impl Model {
             frames: Vec::new(),
             wait: None,
             generator: None,
+            bridge: None,
         });
         self.all[parent].children += 1;
     }
@@ -335,6 +431,18 @@ impl Model {
         (len > 0).then(|| self.generators[n as usize % len])
     }
 
+    fn pick_bridge(&self, n: u8) -> Option<usize> {
+        let len = self.bridges.len();
+        (len > 0).then(|| self.bridges[n as usize % len])
+    }
+
+    /// The running one has just been continued.
+    fn seen(&mut self, how: &str, origin: usize) {
+        if self.traced {
+            self.say(format!("seen: {how}, from {origin}"));
+        }
+    }
+
     // Lives.
 
     /// Something is dropped.
@@ -345,6 +453,14 @@ impl Model {
                 self.say(format!("guard {id} dropped{how}"));
             }
             Kept::Handle(g) => self.release(g),
+            Kept::Bridge(g) => {
+                // What it awaits goes first: it is not the greenlet's, which may have been killed before.
+                let waits = self.all[g].bridge.as_ref().and_then(|bridge| bridge.waits.first());
+                if let Some(&(_, guard)) = waits.filter(|_| self.all[g].stage != Stage::New) {
+                    self.drop_kept(Kept::Guard(guard));
+                }
+                self.release(g);
+            }
         }
     }
 
@@ -404,6 +520,7 @@ impl Model {
     fn kill_active(&mut self, g: usize) {
         let killer = std::mem::replace(&mut self.current, g);
         self.all[killer].count += 1;
+        self.seen("Throw", killer);
         let outer = std::mem::replace(&mut self.unwinding, true);
         if let Some(wait) = self.all[g].wait.take() {
             self.release(wait.through);
@@ -415,6 +532,7 @@ impl Model {
         self.all[g].stage = Stage::Finished;
         self.active.retain(|&other| other != g);
         self.current = killer;
+        self.seen("Switch", g);
         self.all[killer].count -= 1;
         if self.all[g].children == 0 {
             self.set_parent(g, 0);
@@ -496,6 +614,8 @@ impl Model {
                     last: closure,
                 });
             }
+            let how = if matches!(incoming, Incoming::Value(_)) { "Switch" } else { "Throw" };
+            self.seen(how, origin);
             if orphan {
                 self.all[origin].count += 1;
                 self.release(origin);
@@ -619,6 +739,20 @@ impl Model {
             Op::Next(n) => Step::Next(self.pick_generator(n)?),
             Op::DropGenerator(n) => Step::DropGenerator(self.pick_generator(n)?),
             Op::KeepGenerator(n) => Step::KeepGenerator(self.pick_generator(n)?),
+            Op::NewBridge { ref waits, panics } => {
+                if self.bridges.len() >= 3 {
+                    return None;
+                }
+                let waits: Vec<_> = waits.iter().map(|&times| times as usize % 3).collect();
+                let panics = (panics && !waits.is_empty()).then(|| self.number());
+                let guards = (0..waits.len() + 2).map(|_| self.number()).collect();
+                Step::NewBridge { id: self.all.len(), waits, panics, guards }
+            }
+            Op::Poll(n) => Step::Poll(self.pick_bridge(n)?),
+            Op::DropBridge(n) => Step::DropBridge(self.pick_bridge(n)?),
+            Op::KeepBridge(n) => Step::KeepBridge(self.pick_bridge(n)?),
+            Op::Trace(on) => Step::Trace(on),
+            Op::Starve { after, for_ever } => Step::Starve { after: after as usize, for_ever },
             Op::Look => Step::Look,
         })
     }
@@ -630,7 +764,7 @@ impl Model {
             Step::Create { id, parent, captures, .. } => {
                 id >= self.all.len() && parent.is_none_or(has) && captures.is_none_or(has)
             }
-            Step::NewGenerator { id, .. } => id >= self.all.len(),
+            Step::NewGenerator { id, .. } | Step::NewBridge { id, .. } => id >= self.all.len(),
             Step::Switch { to: g, .. } | Step::Throw { to: g, .. } => has(g),
             Step::Kill(g) | Step::CloneHandle(g) | Step::KeepHandle(g) => has(g),
             // One handle to main stays.
@@ -642,7 +776,24 @@ impl Model {
             Step::Next(id) | Step::DropGenerator(id) | Step::KeepGenerator(id) => {
                 self.generators.contains(&id)
             }
+            // Only main's frames may be pointed to meanwhile.
+            Step::Poll(id) => self.current == 0 && self.bridges.contains(&id),
+            Step::DropBridge(id) | Step::KeepBridge(id) => self.bridges.contains(&id),
+            Step::Trace(_) | Step::Starve { .. } => true,
             Step::KeepGuard(_) | Step::Panic(_) | Step::Look => true,
+        }
+    }
+
+    /// Whether the model knows what comes of it when requests for memory fail in this step: nothing, until it is tried again. Not
+    /// so where one that nobody can reach is left, and so killed in the same breath: without memory its frames are given up.
+    fn may_starve(&self, step: &Step) -> bool {
+        match *step {
+            Step::Create { .. } => true,
+            Step::Return(_) => true, // see `real::Found`
+            // What is thrown at one that has not begun finishes that one first.
+            Step::Throw { to, .. } => self.all[to].stage == Stage::Active && !self.leaves(),
+            Step::Switch { .. } | Step::Kill(_) | Step::Next(_) => !self.leaves(),
+            _ => false,
         }
     }
 
@@ -650,6 +801,9 @@ impl Model {
     fn step(&mut self, step: &Step) {
         if !self.is_possible(step) {
             return;
+        }
+        if std::mem::take(&mut self.starving) && !self.may_starve(step) {
+            self.steps.pop();
         }
         self.steps.push(step.clone());
         let me = self.current;
@@ -728,6 +882,25 @@ impl Model {
                 self.generators.retain(|&other| other != id);
                 self.frame().kept.push(Kept::Handle(id));
             }
+            Step::NewBridge { id, ref waits, panics, ref guards } => {
+                self.skip_to(id);
+                self.add(Stage::New, 0, Small, Small, vec![Kept::Guard(guards[0])]);
+                self.table.push(0);
+                let waits = waits.iter().copied().zip(guards[2..].iter().copied()).collect();
+                self.all[id].bridge = Some(Bridge { waits, panics, guard: guards[1] });
+                self.bridges.push(id);
+            }
+            Step::Poll(id) => self.poll(id),
+            Step::DropBridge(id) => {
+                self.bridges.retain(|&other| other != id);
+                self.drop_kept(Kept::Bridge(id));
+            }
+            Step::KeepBridge(id) => {
+                self.bridges.retain(|&other| other != id);
+                self.frame().kept.push(Kept::Bridge(id));
+            }
+            Step::Trace(on) => self.traced = on,
+            Step::Starve { .. } => self.starving = true,
             Step::Look => self.look(),
         }
     }
@@ -820,6 +993,11 @@ impl Model {
     fn next(&mut self, id: usize) {
         let Some((value, left, guards)) = self.all[id].generator.clone() else { unreachable!() };
         let me = self.current;
+        if self.all[id].stage != Stage::Finished {
+            self.current = id;
+            self.seen("Switch", me);
+            self.current = me;
+        }
         if self.all[id].stage == Stage::New {
             self.all[id].stage = Stage::Active;
             self.active.insert(0, id);
@@ -832,6 +1010,7 @@ impl Model {
         }
         if self.all[id].stage == Stage::Active && left > 0 {
             self.all[id].generator = Some((value + 1, left - 1, guards));
+            self.seen("Switch", id);
             return self.say(format!("generator {id} gave {value}"));
         }
         if self.all[id].stage == Stage::Active {
@@ -842,8 +1021,65 @@ impl Model {
             self.current = me;
             self.all[id].stage = Stage::Finished;
             self.active.retain(|&other| other != id);
+            self.seen("Switch", id);
         }
         self.say(format!("generator {id} has ended"));
+    }
+
+    /// Main polls a bridge: what it awaits, and the greenlet when that is ready.
+    fn poll(&mut self, id: usize) {
+        let Some(mut bridge) = self.all[id].bridge.clone() else { unreachable!() };
+        let mut resume = None;
+        if self.all[id].stage == Stage::New {
+            self.all[id].stage = Stage::Active;
+            self.active.insert(0, id);
+            let mut last = std::mem::take(&mut self.all[id].closure);
+            last.insert(0, Kept::Guard(bridge.guard));
+            self.all[id].frames.push(Frame { catches: false, kept: Vec::new(), last });
+            resume = Some("Switch");
+        }
+        let how = loop {
+            if let Some(how) = resume {
+                self.current = id;
+                self.seen(how, 0);
+                if how == "Throw" || bridge.waits.is_empty() {
+                    break how;
+                }
+                self.current = 0;
+                self.seen("Switch", id);
+            }
+            let (times, guard) = &mut bridge.waits[0];
+            if *times > 0 {
+                *times -= 1;
+                self.all[id].bridge = Some(bridge);
+                return self.say(format!("what bridge {id} awaits is pending"));
+            }
+            let guard = *guard;
+            bridge.waits.remove(0);
+            let panics = bridge.panics.is_some() && bridge.waits.is_empty();
+            self.unwinding = panics;
+            self.drop_kept(Kept::Guard(guard));
+            self.unwinding = false;
+            resume = Some(if panics { "Throw" } else { "Switch" });
+        };
+        // The closure returns or unwinds.
+        self.unwinding = how == "Throw";
+        while let Some(frame) = self.all[id].frames.pop() {
+            self.leave_frame(frame);
+        }
+        self.unwinding = false;
+        self.all[id].stage = Stage::Finished;
+        self.active.retain(|&other| other != id);
+        self.current = 0;
+        self.seen(how, id);
+        self.bridges.retain(|&other| other != id);
+        match bridge.panics.filter(|_| how == "Throw") {
+            None => {
+                self.say(format!("bridge {id} is ready"));
+                self.release(id);
+            }
+            Some(payload) => self.raise(Thrown::Payload(payload), Some(id)),
+        }
     }
 
     /// What can be seen of the greenlets in the table.
@@ -872,6 +1108,9 @@ impl Model {
         // Main drops what is in the table.
         for id in std::mem::take(&mut self.generators) {
             self.release(id);
+        }
+        for id in std::mem::take(&mut self.bridges) {
+            self.drop_kept(Kept::Bridge(id));
         }
         for g in 0..self.table.len() {
             while self.table[g] > 0 {

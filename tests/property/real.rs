@@ -1,17 +1,75 @@
 //! Carries out [`Step`]s with greenlets. Whoever runs takes the next one. What happens goes to a log.
+//!
+//! Where requests for memory are to fail, they do so from right before the operation until somebody else runs, or it has
+//! returned. An operation that says that there was no memory is done again with it, and then all must be as the model has it.
+//! The exception is the last switch of a greenlet, which cannot be refused: where its error goes depends on how
+//! many bytes are in the way, of which the model knows nothing. From there on it is only looked at whether anything
+//! is broken ([`Found`]).
 
+use crate::allocator::{fail, failed, succeed};
 use crate::model::{Step, Style, Ty};
+use greenlet::bridge::{self, Enter};
 use greenlet::*;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{Display, Write};
+use std::future::Future;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
-type Log = Arc<Mutex<Vec<String>>>;
+type Log = Arc<Mutex<Found>>;
+
+/// What happened.
+#[derive(Default)]
+pub struct Found {
+    pub log: Vec<String>,
+    /// From here on something else than the model says may happen: there was no memory for the last switch of a greenlet.
+    lost: Option<usize>,
+}
+
+impl Found {
+    /// What differs from what is expected, or is broken in any case.
+    pub fn difference(&self, expected: &[String]) -> Option<String> {
+        let known = self.lost.unwrap_or(usize::MAX);
+        let same = expected.iter().zip(&self.log).take_while(|(a, b)| a == b).count();
+        let complete = self.log.len() == expected.len() && same == expected.len();
+        let wrong = match same >= known {
+            true => self.broken(known)?,
+            false if complete => return None,
+            false => format!("expected then: {:#?}", &expected[same..]),
+        };
+        let mut text = String::from("The log:\n");
+        for line in &self.log[..same] {
+            writeln!(text, "    {line}").unwrap();
+        }
+        writeln!(text, "  {wrong}\n  found: {:#?}", &self.log[same..]).unwrap();
+        Some(text)
+    }
+
+    /// What must never happen, whatever became of a result: something is dropped or received twice, or is not what it was.
+    fn broken(&self, known: usize) -> Option<String> {
+        let mut gone = std::collections::HashSet::new();
+        let line = self.log.iter().find(|line| {
+            let what = line.split_once(": ").map_or("", |(_, what)| what);
+            let words: Vec<&str> = what.split(' ').collect();
+            match words[..] {
+                ["guard", id, how, ..] if how.starts_with("dropped") => {
+                    !gone.insert(("guard", id)) || what.ends_with(THREW)
+                }
+                [.., "value", id] | ["value", id, "dropped"] => {
+                    id != "0" && !gone.insert(("value", id)) || id.parse() == Ok(usize::MAX)
+                }
+                _ => what == BROKEN,
+            }
+        })?;
+        Some(format!("from line {known} on anything else may happen, but not: {line}"))
+    }
+}
 
 /// What a thread's greenlets share.
 struct Shared {
@@ -21,13 +79,50 @@ struct Shared {
     /// Who runs, as far as they say themselves.
     table: RefCell<Vec<Vec<AnyGreenlet>>>,
     generators: RefCell<HashMap<usize, Generator<usize>>>,
+    bridges: RefCell<HashMap<usize, Enter<()>>>,
+    /// What is to be done to requests for memory in the next operation: how many get some, and whether all fail then.
+    starve: Cell<Option<(usize, bool)>>,
+    /// They may fail in the last switch of a greenlet: how long the log was before, and how many had failed.
+    last_switch: Cell<Option<(usize, usize)>>,
     /// Numbers of greenlets by their identity. One that has been freed may have had the same.
     numbers: RefCell<HashMap<usize, usize>>,
 }
 
 impl Shared {
     fn say(&self, me: usize, what: impl Display) {
-        self.log.lock().unwrap().push(format!("{me}: {what}"));
+        self.fed();
+        self.log.lock().unwrap().log.push(format!("{me}: {what}"));
+    }
+
+    /// The number of a greenlet.
+    fn number(&self, greenlet: &AnyGreenlet) -> usize {
+        self.numbers.borrow().get(&greenlet.id()).copied().unwrap_or(usize::MAX)
+    }
+
+    /// Carries out an operation in which requests for memory may fail. One that says `None` was refused for that reason, has
+    /// changed nothing, and is done again.
+    fn attempt<T>(&self, mut operation: impl FnMut() -> Option<T>) -> T {
+        if let Some((after, for_ever)) = self.starve.take() {
+            fail(after, for_ever);
+            let outcome = operation();
+            self.fed();
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+        let outcome = operation();
+        self.fed(); // who has come here may have been starving
+        outcome.expect("there is memory")
+    }
+
+    /// Somebody has arrived, or returned from an operation: requests for memory fail no more.
+    fn fed(&self) {
+        succeed();
+        if let Some((at, before)) = self.last_switch.take()
+            && failed() != before
+        {
+            self.log.lock().unwrap().lost.get_or_insert(at);
+        }
     }
 
     fn handle(&self, g: usize) -> Option<AnyGreenlet> {
@@ -35,14 +130,17 @@ impl Shared {
     }
 }
 
-/// Carries out the steps on a thread of its own, and answers the log.
-pub fn run(steps: &[Step]) -> Vec<String> {
+const BROKEN: &str = "SOMETHING IN A FRAME IS NOT WHAT IT WAS";
+const THREW: &str = "and threw while unwinding";
+
+/// Carries out the steps on a thread of its own.
+pub fn run(steps: &[Step]) -> Found {
     let log = Log::default();
     let (steps, of_thread) = (steps.to_vec(), log.clone());
     let thread = std::thread::Builder::new().name(QUIET.into());
     let joined = thread.spawn(move || main(steps, of_thread)).unwrap().join();
     if joined.is_err() {
-        log.lock().unwrap().push("the thread panicked".into());
+        log.lock().unwrap().log.push("the thread panicked".into());
     }
     std::mem::take(&mut log.lock().unwrap())
 }
@@ -57,6 +155,9 @@ fn main(steps: Vec<Step>, log: Log) {
         log: log.clone(),
         table: RefCell::new(vec![vec![AnyGreenlet::main()]]),
         generators: RefCell::default(),
+        bridges: RefCell::default(),
+        starve: Cell::new(None),
+        last_switch: Cell::new(None),
         numbers: RefCell::default(),
     });
     shared.numbers.borrow_mut().insert(AnyGreenlet::main().id(), 0);
@@ -65,6 +166,9 @@ fn main(steps: Vec<Step>, log: Log) {
     let mut generators: Vec<_> = shared.generators.take().into_iter().collect();
     generators.sort_by_key(|(id, _)| *id);
     generators.into_iter().for_each(drop);
+    let mut bridges: Vec<_> = shared.bridges.take().into_iter().collect();
+    bridges.sort_by_key(|(id, _)| *id);
+    bridges.into_iter().for_each(drop);
     let greenlets = shared.table.borrow().len();
     for g in 0..greenlets {
         loop {
@@ -74,7 +178,8 @@ fn main(steps: Vec<Step>, log: Log) {
             }
         }
     }
-    log.lock().unwrap().push("end of the thread".into());
+    shared.fed();
+    log.lock().unwrap().log.push("end of the thread".into());
 }
 
 /// Says when it is dropped. If that is because of a panic, it checks that nothing can be thrown then.
@@ -90,11 +195,10 @@ impl Drop for Guard {
             let main = AnyGreenlet::main().typed::<Small, Small>();
             how = match main.try_throw(Box::new(())) {
                 Err(SwitchError::Refused(Refused::Unwinding, _)) => ", refused to throw: unwinding",
-                _ => ", and threw while unwinding",
+                _ => THREW,
             };
         }
-        let me = AnyGreenlet::current().id();
-        let me = self.shared.numbers.borrow().get(&me).copied().unwrap_or(usize::MAX);
+        let me = self.shared.number(&AnyGreenlet::current());
         self.shared.say(me, format_args!("guard {} dropped{how}", self.id));
     }
 }
@@ -108,8 +212,7 @@ struct Token {
 impl Drop for Token {
     fn drop(&mut self) {
         if let Some(shared) = &self.shared {
-            let me = AnyGreenlet::current().id();
-            let me = shared.numbers.borrow().get(&me).copied().unwrap_or(usize::MAX);
+            let me = shared.number(&AnyGreenlet::current());
             shared.say(me, format_args!("value {} dropped", self.id));
         }
     }
@@ -174,6 +277,8 @@ fn words(payload: Box<dyn Any + Send>) -> Result<String, Box<dyn Any + Send>> {
             _ => text,
         };
         Ok(format!("switch refused: {why}"))
+    } else if payload.is::<OutOfMemory>() {
+        Ok("there was no memory".into())
     } else {
         Ok("an unknown payload".into())
     }
@@ -229,7 +334,7 @@ fn body_of_level<const N: usize>(
         let words_right = (0..N).all(|i| black_box(words[i]) == number(i));
         let right = a == number(1) as f64 && b == number(2) as f32 && c == number(3);
         if !words_right || !right {
-            shared.say(me, "SOMETHING IN A FRAME IS NOT WHAT IT WAS");
+            shared.say(me, BROKEN);
         }
         if let Some(leave) = leave {
             return leave;
@@ -238,6 +343,7 @@ fn body_of_level<const N: usize>(
 }
 
 fn caught(shared: &Rc<Shared>, me: usize, payload: Box<dyn Any + Send>) {
+    shared.fed();
     match words(payload) {
         Ok(words) => shared.say(me, format_args!("caught: {words}")),
         Err(killed) => resume_unwind(killed),
@@ -286,7 +392,11 @@ fn one_step(
                 shared.say(me, "no handle");
                 return None;
             };
-            match whom.kill() {
+            let killed = || match whom.kill() {
+                Err(Refused::OutOfMemory) => None,
+                answer => Some(answer),
+            };
+            match shared.attempt(killed) {
                 Ok(()) => shared.say(me, "killed"),
                 Err(refused) => shared.say(me, format_args!("refused: {}", why(&refused))),
             }
@@ -356,7 +466,7 @@ fn one_step(
         Step::Next(id) => {
             let generator = shared.generators.borrow_mut().remove(&id);
             if let Some(mut generator) = generator {
-                match generator.next() {
+                match shared.attempt(|| next(&mut generator)) {
                     Some(value) => shared.say(me, format_args!("generator {id} gave {value}")),
                     None => shared.say(me, format_args!("generator {id} has ended")),
                 }
@@ -371,15 +481,108 @@ fn one_step(
             let generator = shared.generators.borrow_mut().remove(&id);
             kept.push(Box::new(generator));
         }
+        Step::NewBridge { id, ref waits, panics, ref guards } => {
+            let enter = new_bridge(shared, id, waits, panics, guards);
+            shared.numbers.borrow_mut().insert(enter.greenlet().id(), id);
+            shared.bridges.borrow_mut().insert(id, enter);
+        }
+        Step::Poll(id) => {
+            let enter = shared.bridges.borrow_mut().remove(&id).filter(|_| me == 0);
+            if let Some(mut enter) = enter {
+                match pin!(&mut enter).poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(()) => shared.say(me, format_args!("bridge {id} is ready")),
+                    Poll::Pending => drop(shared.bridges.borrow_mut().insert(id, enter)),
+                }
+            }
+        }
+        Step::DropBridge(id) => {
+            let enter = shared.bridges.borrow_mut().remove(&id);
+            drop(enter);
+        }
+        Step::KeepBridge(id) => {
+            let enter = shared.bridges.borrow_mut().remove(&id);
+            kept.push(Box::new(enter));
+        }
+        Step::Trace(on) => {
+            let shared = shared.clone();
+            set_trace(on.then(|| Box::new(move |event: &Event| seen(&shared, event)) as Hook));
+        }
+        Step::Starve { after, for_ever } => shared.starve.set(Some((after, for_ever))),
         Step::Look => look(shared, me),
     }
     None
 }
 
+/// The trace hook, which cannot throw.
+fn seen(shared: &Shared, event: &Event) {
+    let main = AnyGreenlet::main().typed::<Small, Small>();
+    let answer = main.try_throw(Box::new(()));
+    let refused = matches!(answer, Err(SwitchError::Refused(Refused::Tracing, _)));
+    let (kind, origin) = (event.kind, shared.number(&event.origin));
+    let how = if refused { "" } else { ", and threw in the trace hook" };
+    shared.say(shared.number(&event.target), format_args!("seen: {kind:?}, from {origin}{how}"));
+}
+
+/// A generator's next value. `None`: there was no memory for it.
+fn next(generator: &mut Generator<usize>) -> Option<Option<usize>> {
+    match catch_unwind(AssertUnwindSafe(|| generator.next())) {
+        Ok(value) => Some(value),
+        Err(payload) if payload_text(&payload) == "switch refused: out of memory" => None,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// What a bridge awaits.
+struct Awaited {
+    of: usize,
+    times: usize,
+    panics: Option<usize>,
+    guard: Guard,
+}
+
+impl Future for Awaited {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.times == 0 {
+            return self.panics.map_or(Poll::Ready(()), |id| resume_unwind(Box::new(Payload(id))));
+        }
+        self.times -= 1;
+        self.guard.shared.say(0, format_args!("what bridge {} awaits is pending", self.of));
+        Poll::Pending
+    }
+}
+
+fn new_bridge(
+    shared: &Rc<Shared>,
+    of: usize,
+    waits: &[usize],
+    panics: Option<usize>,
+    guards: &[usize],
+) -> Enter<()> {
+    let guard = |id| Guard { id, shared: shared.clone() };
+    let captured = guard(guards[0]);
+    let (waits, guards, shared) = (waits.to_vec(), guards[1..].to_vec(), shared.clone());
+    let body = move || {
+        let _captured = captured;
+        let guard = |at: usize| Guard { id: guards[at], shared: shared.clone() };
+        let _level = guard(0);
+        for (at, &times) in waits.iter().enumerate() {
+            let panics = panics.filter(|_| at + 1 == waits.len());
+            bridge::wait(Awaited { of, times, panics, guard: guard(at + 1) });
+        }
+    };
+    // SAFETY: nothing points into the frames of the closure.
+    unsafe { bridge::enter(body) }
+}
+
 /// A generator's recursion: yields from the deepest level.
 fn walk(shared: &Rc<Shared>, out: &Yielder<usize>, first: usize, values: usize, guards: &[usize]) {
+    shared.fed();
     let [guard, deeper @ ..] = guards else {
-        return (first..first + values).for_each(|value| out.yield_(value));
+        return (first..first + values).for_each(|value| {
+            out.yield_(value);
+            shared.fed();
+        });
     };
     let _guard = Guard { id: *guard, shared: shared.clone() };
     walk(shared, out, first, values, deeper);
@@ -445,19 +648,29 @@ fn create_typed<In: Value, Out: Value>(
     parent: &AnyGreenlet,
     captured: Captured,
 ) -> AnyGreenlet {
-    let shared = shared.clone();
+    let of_body = shared.clone();
     let body = move |value: In| {
-        let captured = captured;
+        let (captured, shared) = (captured, of_body);
         shared.say(id, format_args!("begins with value {}", value.open()));
         let value = match body_of_level::<3>(&shared, id, 0, 0) {
             Leave::Greenlet(value) => value,
-            Leave::Level => usize::MAX,
+            Leave::Level => 0,
         };
         drop(captured);
-        Out::new(value, &shared)
+        let value = Out::new(value, &shared);
+        if let Some((after, for_ever)) = shared.starve.take() {
+            shared.last_switch.set(Some((shared.log.lock().unwrap().log.len(), failed())));
+            fail(after, for_ever);
+        }
+        value
     };
-    // SAFETY: nothing points into the frames of a level.
-    unsafe { Greenlet::with_parent(parent, body) }.into()
+    let mut body = Some(body);
+    let made = || {
+        // SAFETY: nothing points into the frames of a level.
+        let made = unsafe { Greenlet::try_new(parent, body.take()?) };
+        made.map_err(|(OutOfMemory, again)| body = Some(again)).ok()
+    };
+    shared.attempt(made).into()
 }
 
 #[inline(never)]
@@ -470,12 +683,21 @@ fn switch<In: Value, Out: Value>(
 ) {
     let to = to.typed::<In, Out>();
     let value = In::new(value, shared);
-    if style == Style::Raise {
+    if style == Style::Raise && shared.starve.get().is_none() {
         let got = to.switch(value);
         return shared.say(me, format_args!("got value {}", got.open()));
     }
-    match to.try_switch(value) {
+    let mut value = Some(value);
+    let answer = shared.attempt(|| match to.try_switch(value.take()?) {
+        Err(SwitchError::Refused(Refused::OutOfMemory, back)) => {
+            value = Some(back);
+            None
+        }
+        answer => Some(answer),
+    });
+    match answer {
         Ok(got) => shared.say(me, format_args!("got value {}", got.open())),
+        Err(error) if style == Style::Raise => error.raise(),
         Err(SwitchError::Refused(refused, value)) => {
             let value = value.open();
             shared.say(me, format_args!("refused: {}, value {value} is back", why(&refused)));
@@ -494,12 +716,21 @@ fn throw<Out: Value>(
 ) {
     let to = to.typed::<Small, Out>();
     let payload = Box::new(Payload(payload));
-    if style == Style::Raise {
+    if style == Style::Raise && shared.starve.get().is_none() {
         let got = to.throw(payload);
         return shared.say(me, format_args!("got value {}", got.open()));
     }
-    match to.try_throw(payload) {
+    let mut payload = Some(payload as Box<dyn Any + Send>);
+    let answer = shared.attempt(|| match to.try_throw(payload.take()?) {
+        Err(SwitchError::Refused(Refused::OutOfMemory, back)) => {
+            payload = Some(back);
+            None
+        }
+        answer => Some(answer),
+    });
+    match answer {
         Ok(got) => shared.say(me, format_args!("got value {}", got.open())),
+        Err(error) if style == Style::Raise => error.raise(),
         Err(SwitchError::Refused(refused, payload)) => {
             let payload = words(payload).unwrap_or_default();
             shared.say(me, format_args!("refused: {}, {payload} is back", why(&refused)));
