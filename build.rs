@@ -57,7 +57,7 @@ fn main() {
     if WITH_JUMP_ENTRY.contains(&file) {
         println!("cargo::rustc-cfg=greenlet_jump_entry");
     }
-    asan(&var("CARGO_CFG_SANITIZE"));
+    tools(&var("CARGO_CFG_SANITIZE"));
     println!("cargo::rerun-if-changed=arch/{file}");
     let mut build = cc::Build::new();
     if arch == "x86" && has("sse") {
@@ -72,8 +72,8 @@ fn main() {
     build.file(format!("arch/{file}")).compile("greenlet_arch");
 }
 
-/// Two settings for `src/raw/asan.rs`: the sanitizer's runtime will be there, and this crate's code is instrumented too.
-fn asan(sanitizers: &str) {
+/// Which tools have to be told of what happens to the stack (`src/raw/tools.rs`), and whether this crate's code is itself instrumented.
+fn tools(sanitizers: &str) {
     println!("cargo::rustc-check-cfg=cfg(greenlet_asan)");
     println!("cargo::rustc-check-cfg=cfg(greenlet_asan_instrumented)");
     let instrumented = sanitizers.split(',').any(|one| one == "address");
@@ -82,6 +82,10 @@ fn asan(sanitizers: &str) {
     }
     if instrumented || env::var_os("CARGO_FEATURE_ASAN").is_some() {
         println!("cargo::rustc-cfg=greenlet_asan");
+    }
+    println!("cargo::rustc-check-cfg=cfg(greenlet_valgrind)");
+    if env::var_os("CARGO_FEATURE_VALGRIND").is_some() {
+        println!("cargo::rustc-cfg=greenlet_valgrind");
     }
 }
 

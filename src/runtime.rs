@@ -86,6 +86,7 @@ impl Runtime {
     pub(crate) unsafe fn free(this: *const Runtime) {
         // SAFETY: the caller's promise; it was allocated with this layout.
         unsafe {
+            (*(*this).stack.get()).forget();
             ptr::drop_in_place(this.cast_mut());
             dealloc(this.cast_mut().cast(), Layout::new::<Runtime>());
         }

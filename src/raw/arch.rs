@@ -12,7 +12,7 @@ unsafe extern "C" {
     fn greenlet_switch(save: Callback, restore: Callback, ctx: *mut c_void) -> *mut c_void;
     #[cfg(greenlet_jump_entry)]
     fn greenlet_jump();
-    #[cfg(all(greenlet_jump_entry, not(greenlet_asan)))]
+    #[cfg(all(greenlet_jump_entry, not(any(greenlet_asan, greenlet_valgrind))))]
     fn greenlet_swap();
 }
 
@@ -96,7 +96,7 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
 ///
 /// `target` is a stack start that an earlier switch of a suspended flow left, and every byte of
 /// that flow's stretch is in place. `start` may be written.
-#[cfg(all(greenlet_jump_entry, not(greenlet_asan)))]
+#[cfg(all(greenlet_jump_entry, not(any(greenlet_asan, greenlet_valgrind))))]
 #[inline(always)]
 pub(super) unsafe fn swap(start: *mut usize, target: usize) {
     // SAFETY: as in `jump`; nothing is called, and both sides of the swap have the same layout.

@@ -1,7 +1,7 @@
 //! The record of one greenlet: its stretch of the stack, and the slice buffer that holds what of
 //! that stretch was saved.
 
-use super::{Memory, Stack, asan, copy};
+use super::{Memory, Stack, copy, tools};
 use core::ptr;
 
 /// A slice buffer is made smaller when this many saves in a row used less than a quarter of it.
@@ -49,7 +49,7 @@ pub struct Greenlet {
     lent: bool,
     /// How far into its block the buffer begins: less than a cache line, and 0 unless it is large.
     shift: u8,
-    pub(super) kept: asan::Kept,
+    pub(super) kept: tools::Kept,
 }
 
 impl Greenlet {
@@ -66,7 +66,7 @@ impl Greenlet {
             lean: 0,
             lent: false,
             shift: 0,
-            kept: asan::Kept::NEW,
+            kept: tools::Kept::NEW,
         }
     }
 
@@ -131,6 +131,7 @@ impl Greenlet {
             return None;
         }
         let offset = address - self.start;
+        self.kept.show(self.start, self.saved, usize::MAX);
         Some(if offset < self.saved {
             (self.buffer.wrapping_add(offset), self.saved - offset)
         } else {
@@ -153,7 +154,7 @@ impl Greenlet {
             let Some((from, together)) = self.locate(address) else { return false };
             let n = together.min(to.len());
             // SAFETY: `locate` gives `together` bytes; `to` is exclusive and lies elsewhere.
-            unsafe { asan::copy(from, to.as_mut_ptr(), n) };
+            unsafe { tools::copy(from, to.as_mut_ptr(), n) };
             to = &mut to[n..];
             address += n;
         }
@@ -173,7 +174,7 @@ impl Greenlet {
     /// All `need` bytes are in place.
     #[inline(always)]
     pub(super) unsafe fn save_in_line(&mut self, need: usize) -> bool {
-        if asan::ON || need > copy::IN_LINE || !self.fits(need) {
+        if tools::ON || need > copy::IN_LINE || !self.fits(need) {
             return false;
         }
         // SAFETY: the buffer is large enough; stack and buffer do not overlap.
@@ -266,7 +267,7 @@ impl Greenlet {
     #[inline(always)]
     pub(super) unsafe fn restore_in_line(&mut self) -> bool {
         let saved = self.saved;
-        if saved > copy::IN_LINE || (asan::ON && saved != 0) {
+        if tools::ON || saved > copy::IN_LINE {
             return false;
         }
         self.saved = 0;
@@ -287,7 +288,7 @@ impl Greenlet {
     pub(super) unsafe fn restore(&mut self) {
         // SAFETY: as there.
         unsafe {
-            asan::clear(self.start, self.start + self.saved);
+            tools::clear(self.start, self.start + self.saved);
             copy::downwards(self.buffer, ptr::with_exposed_provenance_mut(self.start), self.saved);
             self.kept.put(self.start, self.saved);
         }

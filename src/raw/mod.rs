@@ -36,6 +36,7 @@
 //! ```
 
 mod arch;
+#[cfg(greenlet_asan)]
 mod asan;
 mod bounds;
 mod copy;
@@ -43,6 +44,9 @@ mod greenlet;
 mod memory;
 mod stack;
 mod thread;
+mod tools;
+#[cfg(greenlet_valgrind)]
+mod valgrind;
 
 /// What slice buffers are aligned to, in bytes: 16 where they are copied by vector registers, else a word.
 pub const BUFFER_ALIGN: usize = copy::ALIGN;

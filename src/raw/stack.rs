@@ -2,7 +2,7 @@
 
 #[cfg(windows)]
 use super::bounds::Bounds;
-use super::{Greenlet, Thread, asan};
+use super::{Greenlet, Thread, tools};
 use core::ptr;
 
 /// A machine stack that greenlets of one thread share: the thread's native one, or memory that the host adds.
@@ -28,7 +28,7 @@ pub struct Stack {
     /// What the thread block is to say while this stack runs. Of the native one: what it said when it was left.
     #[cfg(windows)]
     pub(super) bounds: Bounds,
-    pub(super) fiber: asan::Fiber,
+    pub(super) fiber: tools::Fiber,
 }
 
 impl Stack {
@@ -41,7 +41,7 @@ impl Stack {
             bottom: 0,
             #[cfg(windows)]
             bounds: Bounds::new(0, 0, 0),
-            fiber: asan::Fiber::NEW,
+            fiber: tools::Fiber::NEW,
         }
     }
 
@@ -61,10 +61,17 @@ impl Stack {
         self.head = ptr::null_mut();
         self.bottom = bottom.expose_provenance();
         self.top = (self.bottom + size) & !(super::STACK_ALIGN - 1);
+        self.fiber.attached(self.bottom, self.top);
         #[cfg(windows)]
         {
             self.bounds = Bounds::new(self.top, self.bottom, self.bottom);
         }
+    }
+
+    /// Nobody is on the stack any more, and its memory is going to be something else.
+    #[cfg(feature = "std")]
+    pub(crate) fn forget(&mut self) {
+        self.fiber.forget();
     }
 
     /// Says that the stack's memory is committed by the system as it is needed, as that of Windows' own stacks: so

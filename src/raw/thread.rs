@@ -3,7 +3,7 @@
 //! Everything with a branch that a switch does is here; the assembly only saves registers and moves
 //! the stack pointer. Nothing here may touch thread-local storage or unwind.
 
-use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch, asan, bounds};
+use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch, bounds, tools};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use core::{fmt, hint, ptr};
@@ -289,7 +289,7 @@ impl Thread {
     pub(crate) unsafe fn switch_trusted(this: *mut Thread, target: *mut Greenlet) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            #[cfg(all(greenlet_jump_entry, not(greenlet_asan)))]
+            #[cfg(all(greenlet_jump_entry, not(any(greenlet_asan, greenlet_valgrind))))]
             if (*(*target).stack).head == target && (*target).saved == 0 {
                 // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
                 let current = (*this).current;
@@ -385,7 +385,7 @@ impl Thread {
                 }
                 if !(*link).is_null() {
                     *link = (*greenlet).next;
-                    asan::clear((*greenlet).start + (*greenlet).saved, (*greenlet).stop);
+                    tools::clear((*greenlet).start + (*greenlet).saved, (*greenlet).stop);
                 }
             }
             (*greenlet).reset(&(*this).memory);
@@ -541,7 +541,8 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
         let left = (*leaver).stack;
         if !T::FINISH && !T::START && hand_over(this, start) {
             bounds::follow(left, (*(*this).current).stack);
-            asan::leave(leaver, (*(*this).current).stack, false);
+            let (to, at) = ((*(*this).current).stack, (*(*this).current).start);
+            tools::leave(leaver, to, at, false);
             return ptr::with_exposed_provenance_mut((*(*this).current).start);
         }
         save_slowly::<T>(this, start)
@@ -581,13 +582,14 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
             return ptr::null_mut();
         }
         if T::FINISH {
-            asan::clear(start, (*current).stop);
+            tools::clear(start, (*current).stop);
             (*current).reset(&(*this).memory);
         }
         (*this).current = target;
         bounds::follow(left, (*target).stack);
-        asan::leave(current, (*target).stack, T::FINISH);
-        ptr::with_exposed_provenance_mut(if T::START { (*target).stop } else { (*target).start })
+        let at = if T::START { (*target).stop } else { (*target).start };
+        tools::leave(current, (*target).stack, at, T::FINISH);
+        ptr::with_exposed_provenance_mut(at)
     }
 }
 
@@ -687,7 +689,7 @@ unsafe extern "C" fn restore(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void 
     // SAFETY: `save` has made the target the current one and its stretch free.
     unsafe {
         let current = (*this).current;
-        asan::arrived(current);
+        tools::arrived(current);
         if !(*current).restore_in_line() {
             (*current).restore();
         }
@@ -701,7 +703,7 @@ unsafe extern "C" fn begin(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     // SAFETY: `prepare_start` has set the body.
     unsafe {
-        asan::arrived((*this).current);
+        tools::arrived((*this).current);
         let body = (*this).body.unwrap_or_else(|| hint::unreachable_unchecked());
         body((*this).word)
     }

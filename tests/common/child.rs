@@ -49,18 +49,34 @@ pub fn run(test: &str, body: impl FnOnce()) -> Ended {
 
 /// The same, with variables in the child's environment.
 pub fn run_with(test: &str, environment: &[(&str, &str)], body: impl FnOnce()) -> Ended {
+    let emulator = emulator().unwrap_or_default();
+    start(&emulator, test, environment, body)
+}
+
+/// The same, where the child is run by another program: the command, to which that of the child is added.
+pub fn run_under(command: &[&str], test: &str, body: impl FnOnce()) -> Ended {
+    let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+    start(&command, test, &[], body)
+}
+
+fn start(
+    runner: &[OsString],
+    test: &str,
+    environment: &[(&str, &str)],
+    body: impl FnOnce(),
+) -> Ended {
     if std::env::var_os(VARIABLE).is_some_and(|name| name == test) {
         body();
         std::process::exit(0);
     }
     let program = std::env::current_exe().expect("the test binary has a path");
-    let mut command = match emulator() {
-        Some(words) => {
-            let mut command = Command::new(&words[0]);
-            command.args(&words[1..]).arg(program);
+    let mut command = match runner {
+        [first, more @ ..] => {
+            let mut command = Command::new(first);
+            command.args(more).arg(program);
             command
         }
-        None => Command::new(program),
+        [] => Command::new(program),
     };
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(VARIABLE, test).env("RUST_BACKTRACE", "0").env_remove("RUST_TEST_THREADS");
