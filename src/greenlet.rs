@@ -68,7 +68,9 @@ impl AnyGreenlet {
     ///
     /// # Panics
     ///
-    /// When the thread is ending and its greenlets have ended. So for all functions that say nothing of a greenlet.
+    /// When the thread is ending and its greenlets have ended. So for all functions that say nothing of a greenlet. The first of them in
+    /// a thread ends the process, as [`Box::new`](std::boxed::Box::new) does, if there is no memory for the thread's state; see
+    /// [`prepare_thread`].
     pub fn current() -> AnyGreenlet {
         // SAFETY: the running greenlet of this thread is valid.
         unsafe { Self::of((*Runtime::of_this_thread()).current()) }
@@ -164,7 +166,8 @@ impl AnyGreenlet {
     /// one that has finished.
     ///
     /// A greenlet that catches the payload ([`Killed`](crate::Killed)) and goes on is not dead; this then returns when it has
-    /// finished after all. While its destructors run they cannot switch.
+    /// finished after all. If meanwhile another greenlet kills it, that one is told of its end, and this one waits on, until something is
+    /// thrown into it or it is killed itself. While its destructors run they cannot switch.
     ///
     /// With `panic = "abort"` nothing can be unwound: the frames are given up, and what they own is leaked.
     ///
@@ -266,8 +269,9 @@ impl<In: 'static, Out: 'static> Greenlet<In, Out> {
     /// reused.
     ///
     /// And the other way round: it does not switch inside `LocalKey::with` if it may then still be suspended when its
-    /// thread ends. What is suspended then is unwound while thread-locals are destroyed, in no particular order, and the
-    /// borrowed one may be gone.
+    /// thread ends. What is suspended then is unwound while thread-locals are destroyed, in no particular order (on most systems
+    /// those that came first are destroyed last), and the borrowed one may be gone. That is a promise about the closure, which
+    /// this crate cannot look after: nothing says that a thread is about to end before it destroys thread-locals.
     ///
     /// Ordinary code has no such pointers, since what it lends is given back before it could switch. Broken by
     ///
@@ -458,6 +462,23 @@ pub fn set_stack_size(bytes: usize) -> Result<(), usize> {
     }
     runtime.stack_size.set(bytes.max(stack::MIN_SIZE));
     Ok(())
+}
+
+/// Makes what this thread needs for greenlets, if it is not there: its state and its stack. Else the state is made at the first use of
+/// this crate in the thread, and the process ends if there is no memory for it; for the stack, the switch that begins the first greenlet
+/// is refused.
+///
+/// # Errors
+///
+/// [`OutOfMemory`]; it can be tried again.
+///
+/// # Panics
+///
+/// As [`AnyGreenlet::current`].
+pub fn prepare_thread() -> Result<(), OutOfMemory> {
+    let runtime = Runtime::try_of_this_thread()?;
+    // SAFETY: the state of this thread.
+    unsafe { (*runtime).stack() }.map(|_| ())
 }
 
 const _: () = assert!(core::mem::offset_of!(Core, record) == 0);

@@ -91,7 +91,7 @@ mod unwind;
 pub use self::{
     error::{Killed, OutOfMemory, Payload, Refused, SwitchError, WrongResult, payload_text},
     generator::{Generator, Yielder},
-    greenlet::{AnyGreenlet, Greenlet, set_stack_size},
+    greenlet::{AnyGreenlet, Greenlet, prepare_thread, set_stack_size},
     trace::{Event, EventKind, Hook, set_trace},
 };
 

@@ -12,7 +12,7 @@ use crate::unwind;
 use alloc::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
-use core::ptr;
+use core::{iter, ptr};
 
 /// Something has to be looked at after a switch: a bit each.
 pub(crate) const THROWN: u8 = 1;
@@ -48,13 +48,14 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
+    /// A new one; null if there is no memory.
     fn create() -> *const Runtime {
         let layout = Layout::new::<Runtime>();
         // SAFETY: the layout is not empty; the block is written before it is used.
         unsafe {
             let this: *mut Runtime = alloc(layout).cast();
             if this.is_null() {
-                handle_alloc_error(layout);
+                return this;
             }
             this.write(Runtime {
                 thread: UnsafeCell::new(raw::Thread::new(raw::Memory::GLOBAL)),
@@ -151,19 +152,46 @@ impl Runtime {
     #[cold]
     #[inline(never)]
     fn of_new_thread() -> *const Runtime {
+        Self::try_of_this_thread().unwrap_or_else(|_| handle_alloc_error(Layout::new::<Runtime>()))
+    }
+
+    /// The same, where running out of memory for it must not end the process.
+    pub(crate) fn try_of_this_thread() -> Result<*const Runtime, OutOfMemory> {
         let made = ENDING.try_with(|ending| {
-            let this = Self::create();
-            ending.0.set(this);
-            RUNTIME.set(this);
-            this
+            if ending.0.get().is_null() {
+                let this = Self::create();
+                ending.0.set(this);
+                RUNTIME.set(this);
+            }
+            ending.0.get()
         });
-        made.expect("greenlet: the thread is ending, and its greenlets have ended")
+        match made.expect("greenlet: the thread is ending, and its greenlets have ended") {
+            this if this.is_null() => Err(OutOfMemory),
+            this => Ok(this),
+        }
     }
 }
 
 std::thread_local! {
     static RUNTIME: Cell<*const Runtime> = const { Cell::new(ptr::null()) };
     static ENDING: Ending = const { Ending(Cell::new(ptr::null())) };
+}
+
+/// Kills one that is still suspended as its thread ends, and gives a count of it back.
+///
+/// # Safety
+///
+/// The count is the caller's, and both are valid.
+unsafe fn end(this: *const Runtime, core: *const Core) {
+    // A panic must not leave the destructor of a thread-local variable: that ends the process.
+    // SAFETY: the caller's promise.
+    let _ = unwind::catch(|| unsafe {
+        if (*core).stage.get() == Stage::Active && core != (*this).current() {
+            switch::kill_dropped(core);
+        }
+    });
+    // SAFETY: the same.
+    let _ = unwind::catch(|| unsafe { Core::release(core) });
 }
 
 /// Its destructor runs when the thread ends.
@@ -180,21 +208,27 @@ impl Drop for Ending {
         // SAFETY: the state is held by the count that is given back at the end; what is in the list is valid.
         unsafe {
             (*this).scheduler.end();
+            let first = |this: *const Runtime| (*this).active.get();
             let mut cores = Vec::new();
-            let mut core = (*this).active.get();
-            while !core.is_null() {
-                (*core).hold();
-                cores.push(core);
-                core = (*core).next.get();
-            }
-            for core in cores {
-                // A panic must not leave the destructor of a thread-local variable: that ends the process.
-                let _ = unwind::catch(|| {
-                    if (*core).stage.get() == Stage::Active && core != (*this).current() {
-                        switch::kill_dropped(core);
+            let there = |core: *const Core| (!core.is_null()).then_some(core);
+            let many = iter::successors(there(first(this)), |core| there((**core).next.get()));
+            let count = many.clone().count();
+            if cores.try_reserve_exact(count).is_ok() {
+                cores.extend(many.inspect(|core| (**core).hold()));
+                cores.into_iter().for_each(|core| end(this, core));
+            } else {
+                // Without memory for a list one after the other, until one refuses. The others are left as they are.
+                for _ in 0..count {
+                    let core = first(this);
+                    if core.is_null() {
+                        break;
                     }
-                });
-                let _ = unwind::catch(|| Core::release(core));
+                    (*core).hold();
+                    end(this, core);
+                    if first(this) == core {
+                        break;
+                    }
+                }
             }
             // The hook may hold main.
             (*this).attend(TRACED, false);

@@ -8,9 +8,16 @@ mod common;
 
 use allocator::{Counting, allocations, fail, failed, succeed};
 use common::{Drops, Later, deep, generator, main, overwrite, refused, spawn, spawn_under, thrown};
-use greenlet::{AnyGreenlet, Greenlet, OutOfMemory, Refused, SwitchError};
+use greenlet::tasklet::{self, Channel, ReceiveError, Select, SendError, WaitError};
+use greenlet::{
+    AnyGreenlet, Greenlet, OutOfMemory, Refused, SwitchError, WrongResult, prepare_thread,
+};
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -182,6 +189,24 @@ impl IsOutOfMemory for OutOfMemory {
     }
 }
 
+impl<T> IsOutOfMemory for SendError<T> {
+    fn is(&self) -> bool {
+        matches!(self, SendError::Refused(_, Refused::OutOfMemory))
+    }
+}
+
+impl IsOutOfMemory for ReceiveError {
+    fn is(&self) -> bool {
+        matches!(self, ReceiveError::Refused(Refused::OutOfMemory))
+    }
+}
+
+impl IsOutOfMemory for WaitError {
+    fn is(&self) -> bool {
+        matches!(self, WaitError::Refused(Refused::OutOfMemory))
+    }
+}
+
 /// A switch's error, its value compared and taken off.
 fn without_value<T, V: PartialEq + Debug>(
     answer: Result<T, SwitchError<V>>,
@@ -295,8 +320,94 @@ fn life(plan: Plan) -> (bool, usize) {
     (scenario.hit, scenario.step)
 }
 
+/// The same of tasklets: main sends, receives, selects and waits for its turn while others run, who have all the memory
+/// that they want.
+fn tasklet_life(plan: Plan) -> (bool, usize) {
+    let mut scenario = Scenario { plan, step: 0, hit: false };
+    let (numbers, answers) = (Channel::<u64>::new(), Channel::<u64>::new());
+    let begun = Rc::new(Cell::new(0));
+    let tasklets: Vec<_> = (0..3)
+        .map(|n| {
+            let (numbers, answers, begun) = (numbers.clone(), answers.clone(), begun.clone());
+            // SAFETY: nothing points into the frames of the closure.
+            unsafe {
+                tasklet::spawn(move || {
+                    succeed();
+                    begun.set(begun.get() + 1);
+                    let number = deep(n * 5, || numbers.receive());
+                    succeed();
+                    let sent = answers.send(number.unwrap() + n as u64);
+                    succeed();
+                    sent.unwrap();
+                    tasklet::schedule();
+                    succeed();
+                    n
+                })
+            }
+        })
+        .collect();
+    scenario.step(tasklet::try_schedule);
+    assert_eq!(begun.get(), 3);
+    let mut sum = 0;
+    for n in 0..2 {
+        scenario.step(|| match numbers.send(10 * n) {
+            Err(SendError::Refused(value, why)) => {
+                assert_eq!(value, 10 * n, "the value comes back");
+                Err(SendError::Refused((), why))
+            }
+            sent => sent.map_err(|error| panic!("{error:?}")),
+        });
+        sum += scenario.step(|| answers.receive());
+    }
+    let nobody = Channel::<u64>::new();
+    // To make a select takes memory without which the process ends; so that is done before.
+    let sends = || {
+        let select = Select::new().send(&numbers, 20, |sent| sent.unwrap());
+        select.receive(&nobody, |_| panic!("nobody sends"))
+    };
+    let mut select = Some(sends());
+    scenario.step(|| select.take().unwrap_or_else(sends).wait());
+    let receives = || {
+        let select = Select::new().receive(&nobody, |_| panic!("nobody sends"));
+        select.receive(&answers, |answer| answer.unwrap())
+    };
+    let mut select = Some(receives());
+    sum += scenario.step(|| select.take().unwrap_or_else(receives).wait());
+    assert_eq!(sum, 10 + 20 + 1 + 2);
+    // Somebody who comes only when main waits.
+    let (late, later) = (Channel::<u64>::new(), Channel::<u64>::new());
+    let (a, b) = (late.clone(), later.clone());
+    // SAFETY: nothing points into the frames of the closure.
+    let last = unsafe {
+        tasklet::spawn(move || {
+            succeed();
+            a.send(5).unwrap();
+            tasklet::schedule();
+            assert_eq!(b.receive().unwrap(), 6);
+        })
+    };
+    assert_eq!(scenario.step(|| late.receive()), 5);
+    scenario.step(|| later.send(6));
+    // To note who waits for an end takes memory without which the process ends.
+    last.wait().unwrap();
+    for (n, tasklet) in tasklets.into_iter().enumerate() {
+        assert_eq!(tasklet.join().unwrap(), n);
+    }
+    (scenario.hit, scenario.step)
+}
+
+#[test]
+fn every_allocation_that_fails_among_tasklets_is_reported_and_all_else_goes_on() {
+    every_failure(tasklet_life, 8);
+}
+
 #[test]
 fn every_allocation_that_fails_is_reported_with_the_value_and_all_else_goes_on() {
+    every_failure(life, 20);
+}
+
+/// Lets every allocation in every step of a scenario fail in turn, alone and with all that come after it.
+fn every_failure(life: fn(Plan) -> (bool, usize), least: usize) {
     // A new thread each time, so that the stack and the buffers are new, too.
     let in_a_thread = |plan| std::thread::spawn(move || life(plan)).join().unwrap();
     let nothing_fails = Plan { step: usize::MAX, n: 0, for_ever: false };
@@ -313,7 +424,7 @@ fn every_allocation_that_fails_is_reported_with_the_value_and_all_else_goes_on()
         }
     }
     println!("{hits} failures in {steps} steps");
-    assert!(hits >= 20, "{hits} failures in {steps} steps");
+    assert!(hits >= least, "{hits} failures in {steps} steps");
 }
 
 #[test]
@@ -469,4 +580,63 @@ fn a_drop_for_which_there_is_no_memory_gives_up_the_frames_and_goes_on() {
     });
     assert_eq!(outer.switch(()), 7);
     assert!(drops.count() <= 1);
+}
+
+#[test]
+fn the_error_of_a_wrong_result_needs_no_memory() {
+    let child = spawn(|()| 5u8);
+    // Main waits for another type than the child returns.
+    let child = child.typed::<(), u16>();
+    fail(0, true);
+    let answer = child.try_switch(());
+    succeed();
+    let payload = thrown(answer);
+    assert!(payload.is::<OutOfMemory>() && !payload.is::<WrongResult>());
+    assert!(child.is_finished());
+}
+
+// A thread's first use, and its end.
+
+#[test]
+fn a_thread_for_whose_state_there_is_no_memory_is_told_so_and_can_try_again() {
+    std::thread::spawn(|| {
+        for for_ever in [false, true] {
+            fail(0, for_ever);
+            let answer = prepare_thread();
+            succeed();
+            assert_eq!(answer, Err(OutOfMemory));
+        }
+        assert_eq!(prepare_thread(), Ok(()));
+        assert_eq!(greenlet::set_stack_size(1 << 20).map_err(|_| ()), Err(()), "it has its stack");
+        assert_eq!(spawn(|n: u8| n + 1).switch(1), 2);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_thread_without_memory_ends_its_greenlets_all_the_same() {
+    struct Counts(Arc<AtomicUsize>);
+    impl Drop for Counts {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let drops = Arc::new(AtomicUsize::new(0));
+    let count = drops.clone();
+    std::thread::spawn(move || {
+        for depth in [0, 9, 3] {
+            let token = Counts(count.clone());
+            let child = spawn(move |()| {
+                let _token = token;
+                deep(depth, || main().switch(()));
+            });
+            child.switch(());
+            std::mem::forget(child);
+        }
+        fail(0, true);
+    })
+    .join()
+    .unwrap();
+    assert_eq!(drops.load(SeqCst), 3);
 }

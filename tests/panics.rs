@@ -332,6 +332,60 @@ fn a_kill_of_the_running_greenlet_or_of_main_is_refused() {
     assert_eq!(child.switch(()), (Err(Refused::Current), Err(Refused::Main)));
 }
 
+/// One that has caught its end is killed by another: the second killer is told of its end, and the first one waits on. It can
+/// be thrown into, and be dropped.
+fn second_killer(first_is_dropped: bool) {
+    let drops = Drops::new();
+    let (victim, second) = (Later::<Greenlet>::new(), Later::<Greenlet>::new());
+    victim.set(spawn({
+        let (second, token) = (second.clone(), drops.token());
+        move |()| {
+            let _token = token;
+            assert!(thrown(main().try_switch(())).is::<Killed>());
+            second.get().switch(());
+            unreachable!("it was killed again");
+        }
+    }));
+    second.set(spawn({
+        let victim = victim.clone();
+        move |()| victim.get().kill().unwrap()
+    }));
+    let first = spawn({
+        let (victim, token) = (victim.clone(), drops.token());
+        move |()| {
+            let _token = token;
+            let payload = caught(|| victim.get().kill());
+            assert!(payload.is::<u8>() || payload.is::<Killed>());
+            if payload.is::<Killed>() {
+                std::panic::resume_unwind(payload);
+            }
+        }
+    });
+    victim.get().switch(());
+    first.switch(());
+    assert!(victim.get().is_finished() && second.get().is_finished());
+    assert!(first.is_active(), "it waits");
+    assert_eq!(drops.count(), 1);
+    if !first_is_dropped {
+        first.throw(Box::new(1u8));
+        assert!(first.is_finished());
+    }
+    drop(first);
+    assert_eq!(drops.count(), 2);
+    victim.take();
+    second.take();
+}
+
+#[test]
+fn the_first_killer_of_one_that_is_killed_again_can_be_thrown_into() {
+    second_killer(false);
+}
+
+#[test]
+fn the_first_killer_of_one_that_is_killed_again_can_be_dropped() {
+    second_killer(true);
+}
+
 #[test]
 fn a_kill_of_a_child_by_another_child_returns_to_the_killer() {
     let drops = Drops::new();

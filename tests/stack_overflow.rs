@@ -64,6 +64,102 @@ fn an_overflow_of_a_small_stack_on_another_thread_ends_the_process_by_a_fault() 
 }
 
 #[test]
+fn an_overflow_beside_large_slices_ends_the_process_by_a_fault() {
+    let ended = child::run("an_overflow_beside_large_slices_ends_the_process_by_a_fault", || {
+        const BYTES: usize = 512 << 10;
+        let others: Vec<_> =
+            (0..4).map(|_| spawn(|()| uses(BYTES, &|| main().switch(())))).collect();
+        others.iter().for_each(|other| other.typed::<(), ()>().switch(()));
+        assert!(others.iter().filter(|other| other.saved_bytes() >= BYTES).count() == 3);
+        println!("begins");
+        spawn(|()| println!("survived {}", endless(0))).switch(());
+    });
+    assert!(ended.stdout.contains("begins\n") && !ended.stdout.contains("survived"), "{ended:?}");
+    assert!(ended.crashed(), "{ended:?}");
+}
+
+#[test]
+fn overflows_of_several_threads_at_once_end_the_process_by_a_fault() {
+    let ended =
+        child::run("overflows_of_several_threads_at_once_end_the_process_by_a_fault", || {
+            let together = std::sync::Barrier::new(3);
+            let overflow = || {
+                let other = spawn(|()| uses(200 << 10, &|| main().switch(())));
+                other.typed::<(), ()>().switch(());
+                println!("begins");
+                together.wait();
+                spawn(|()| println!("survived {}", endless(0))).switch(());
+            };
+            thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(overflow))));
+        });
+    assert_eq!(ended.stdout.matches("begins\n").count(), 3, "{ended:?}");
+    assert!(ended.crashed() && !ended.stdout.contains("survived"), "{ended:?}");
+}
+
+/// The engine's greenlets on a thread's native stack, whose end is the host's: the thread's own guard page, or main's.
+mod native {
+    use super::{endless, uses};
+    use greenlet::raw::{Greenlet, Memory, Thread};
+    use std::ffi::c_void;
+    use std::ptr::null_mut;
+
+    struct World {
+        thread: Thread,
+        greenlets: [Greenlet; 4],
+    }
+
+    unsafe extern "C" fn large(world: *mut c_void) -> ! {
+        let world: *mut World = world.cast();
+        uses(256 << 10, &|| {
+            // SAFETY: main is suspended, and nobody points into anybody's frames.
+            unsafe {
+                let main = &raw mut (*world).greenlets[0];
+                Thread::switch(&raw mut (*world).thread, main, null_mut()).unwrap();
+            }
+        });
+        unreachable!("nobody comes back");
+    }
+
+    unsafe extern "C" fn deep(_: *mut c_void) -> ! {
+        println!("survived {}", endless(0));
+        std::process::exit(0)
+    }
+
+    /// Two that are large, one of them saved, and one that recurses for ever.
+    pub fn overflow() {
+        let world = Box::into_raw(Box::new(World {
+            thread: Thread::new(Memory::GLOBAL),
+            greenlets: [const { Greenlet::new() }; 4],
+        }));
+        // SAFETY: the world is on the heap, and this thread's for ever.
+        unsafe {
+            let thread = &raw mut (*world).thread;
+            let greenlet = |n: usize| (&raw mut (*world).greenlets).cast::<Greenlet>().add(n);
+            Thread::attach(thread, greenlet(0));
+            for n in 1..3 {
+                let stack = Thread::native(thread);
+                Thread::start(thread, greenlet(n), stack, large, world.cast()).unwrap();
+            }
+            assert!((*greenlet(1)).saved() >= 256 << 10);
+            println!("begins");
+            Thread::start(thread, greenlet(3), Thread::native(thread), deep, world.cast()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_overflow_of_the_native_stack_ends_the_process_as_it_would_without_greenlets() {
+    let name = "an_overflow_of_the_native_stack_ends_the_process_as_it_would_without_greenlets";
+    let ended = child::run(name, || thread::spawn(native::overflow).join().unwrap());
+    assert!(ended.stdout.contains("begins\n") && !ended.stdout.contains("survived"), "{ended:?}");
+    assert!(ended.crashed(), "{ended:?}");
+    // The standard library knows where its threads' stacks end.
+    if cfg!(target_os = "linux") && child::emulator().is_none() {
+        assert!(ended.stderr.contains("has overflowed its stack"), "{ended:?}");
+    }
+}
+
+#[test]
 fn one_frame_larger_than_the_guard_page_does_not_step_over_it() {
     let ended = child::run("one_frame_larger_than_the_guard_page_does_not_step_over_it", || {
         #[inline(never)]

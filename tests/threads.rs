@@ -100,6 +100,47 @@ fn with_thread_locals(late: bool) {
     assert_eq!(drops.load(SeqCst), 2);
 }
 
+/// Why nobody may be suspended inside `LocalKey::with` when its thread ends (the contract of `Greenlet::new`): a thread-local that
+/// came later than the thread's greenlets is gone when they are unwound.
+#[test]
+#[cfg(target_os = "linux")]
+fn thread_locals_that_came_later_are_destroyed_before_greenlets_are_unwound() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            std::hint::black_box(());
+        }
+    }
+    thread_local! {
+        static EARLY: Loud = const { Loud };
+        static LATE: Loud = const { Loud };
+    }
+    /// Looks, as it is unwound, at what is there. (With `try_with`, which says so if it is not.)
+    struct Looks(Arc<AtomicUsize>);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let early = EARLY.try_with(|_| ()).is_ok();
+            let late = LATE.try_with(|_| ()).is_ok();
+            self.0.store(1 + usize::from(early) * 2 + usize::from(late) * 4, SeqCst);
+        }
+    }
+    let found = Arc::new(AtomicUsize::new(0));
+    let looks = Looks(found.clone());
+    thread::spawn(|| {
+        EARLY.with(|_| ());
+        let child = spawn(move |()| {
+            LATE.with(|_| ());
+            let _looks = looks;
+            main().switch(());
+        });
+        child.switch(());
+        std::mem::forget(child);
+    })
+    .join()
+    .unwrap();
+    assert_eq!(found.load(SeqCst), 1 + 2, "unwound, the early one there, the late one gone");
+}
+
 #[test]
 fn handles_in_a_thread_local_that_is_dropped_before_the_greenlets_end_are_dropped() {
     with_thread_locals(true);

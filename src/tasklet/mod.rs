@@ -28,6 +28,13 @@
 //! assert_eq!(clerk.join().unwrap(), 1);
 //! ```
 //!
+//! # Without memory
+//!
+//! What sends, receives, selects or lets others run says by an error that there was no memory for it, and nothing has changed. The
+//! process ends, as in [`Box::new`](std::boxed::Box::new), if there is none for the thread's first use of this module, for a new tasklet,
+//! channel or select, for a name or a report, for noting the first who waits for a tasklet's end, or for what is thrown
+//! into a tasklet.
+//!
 //! # Who runs next
 //!
 //! It depends on nothing but the calls that the program makes, so a run can be repeated:

@@ -15,6 +15,7 @@ mod cross;
 mod debs;
 mod fuzz;
 mod lint;
+mod memcheck;
 mod mutate;
 mod python;
 mod readme;

@@ -5,7 +5,7 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
 use crate::targets::TARGETS;
-use crate::{apt, cfi, counts, fuzz, mutate, python, vendoring};
+use crate::{apt, cfi, counts, fuzz, memcheck, mutate, python, vendoring};
 
 /// One row: what it is called, what it needs, and how it is run.
 pub struct Row {
@@ -122,6 +122,12 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
     rows.extend(vendoring::rows());
     rows.extend(fuzz::rows(install));
     if cfg!(target_arch = "x86_64") {
+        rows.push(Row {
+            name: "memcheck".into(),
+            packages: memcheck::PACKAGES.to_vec(),
+            quick: false,
+            run: Box::new(memcheck::outcome),
+        });
         rows.push(Row {
             name: "instruction counts".into(),
             packages: counts::PACKAGES.to_vec(),

@@ -199,7 +199,7 @@ pub fn target_directory() -> PathBuf {
 }
 
 /// `CARGO_TARGET_<TRIPLE>_<what>`.
-fn variable(triple: &str, what: &str) -> String {
+pub fn variable(triple: &str, what: &str) -> String {
     format!("CARGO_TARGET_{}_{what}", triple.replace(['-', '.'], "_").to_uppercase())
 }
 
