@@ -7,7 +7,8 @@ use common::{
     Drops, Later, OnDrop, caught, child, generator, main, panic_with, spawn, spawn_under, thrown,
     thrown_text,
 };
-use greenlet::{AnyGreenlet, Greenlet, WrongResult, payload_text, set_trace};
+use greenlet::tasklet::{self, Channel, ReceiveError, Select};
+use greenlet::{AnyGreenlet, Greenlet, Refused, WrongResult, payload_text, set_trace};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -197,4 +198,104 @@ fn one_that_has_not_begun_can_be_begun_when_its_threads_greenlets_have_ended() {
         LATE.with(|late| late.0.replace(Some(greenlet)));
     };
     std::thread::spawn(run).join().unwrap();
+}
+
+/// A tasklet.
+fn tasklet<R: 'static>(body: impl FnOnce() -> R + 'static) -> tasklet::Tasklet<R> {
+    // SAFETY: as in `common::spawn`.
+    unsafe { tasklet::spawn(body) }
+}
+
+#[test]
+fn the_trace_hook_cannot_wait_in_place_of_the_tasklet_that_was_woken() {
+    let (words, others) = (Channel::<u8>::new(), Channel::<u8>::new());
+    let (inbox, inside) = (words.clone(), others.clone());
+    let reads = tasklet(move || inbox.receive().unwrap());
+    tasklet::schedule();
+    set_trace(Some(Box::new(move |_| {
+        assert!(matches!(inside.receive(), Err(ReceiveError::Refused(Refused::Tracing))));
+        let selected = Select::new().receive(&inside, |_| ()).wait();
+        assert_eq!(selected, Err(tasklet::WaitError::Refused(Refused::Tracing)));
+        assert_eq!(
+            tasklet::try_schedule().err(),
+            (tasklet::ready_count() != 0).then_some(Refused::Tracing)
+        );
+    })));
+    words.send(7).unwrap();
+    assert_eq!(reads.join().unwrap(), 7);
+    set_trace(None);
+    assert_eq!((words.balance(), others.balance(), tasklet::blocked_count()), (0, 0, 0));
+}
+
+#[test]
+fn the_trace_hook_cannot_give_away_the_turn_of_a_tasklet_that_is_thrown_out_of_its_wait() {
+    let thrower = tasklet(|| {
+        let passes = spawn_under(&AnyGreenlet::main(), |()| ());
+        set_trace(Some(Box::new(|_| {
+            // Main is in the run queue, and has been thrown something of which it has not heard yet.
+            assert_eq!(tasklet::try_schedule(), Err(Refused::Tracing));
+        })));
+        passes.throw(Box::new("away"))
+    });
+    assert_eq!(payload_text(&caught(tasklet::schedule)), "away");
+    set_trace(None);
+    assert!(tasklet::main().is_current());
+    assert_eq!(tasklet::ready_count(), 0);
+    assert!(thrower.is_alive());
+}
+
+#[test]
+fn a_destructor_cannot_wait_in_place_of_a_tasklet_that_is_thrown_out_of_its_wait() {
+    let channel = Channel::<u8>::new();
+    let inbox = channel.clone();
+    let waited = Later::new();
+    let says = waited.clone();
+    let thrower = tasklet(move || {
+        // Dropped in main's frames, when nobody needs the greenlet any more whose parent it is.
+        let waits = OnDrop(move || says.set(inbox.receive().map_err(|error| format!("{error}"))));
+        let above = spawn_under(&AnyGreenlet::main(), move |()| drop(waits));
+        let throws = spawn_under(&above, |()| {
+            spawn_under(&AnyGreenlet::main(), |()| ()).throw(Box::new("away"))
+        });
+        drop(above);
+        // Begun by its child's result, so that nobody can reach it when it leaves.
+        let begins = spawn_under(&throws, |()| ());
+        drop(throws);
+        begins.typed::<(), ()>().switch(());
+    });
+    assert_eq!(payload_text(&caught(tasklet::schedule)), "away");
+    assert!(matches!(waited.take(), Some(Err(_))));
+    assert_eq!(channel.balance(), 0);
+    drop(thrower);
+    assert!(channel.try_send(1).is_err());
+}
+
+#[test]
+fn a_payload_that_is_dropped_as_a_tasklet_leaves_its_wait_may_wait() {
+    let (first, second) = (Channel::<u8>::new(), Channel::<u8>::new());
+    let (one, two) = (first.clone(), second.clone());
+    let passes = Later::<Greenlet<(), ()>>::new();
+    let below = passes.clone();
+    let waiter = tasklet(move || {
+        below.set(spawn(|()| ()));
+        one.receive().unwrap()
+    });
+    tasklet::schedule();
+    struct Waits(Channel<u8>, std::sync::Arc<std::sync::atomic::AtomicBool>);
+    // SAFETY: it does not leave its thread; payloads have to be `Send`.
+    unsafe impl Send for Waits {}
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            let waited = self.0.receive();
+            self.1.store(waited.is_err(), std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+    let refused = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    waiter.throw_later(Box::new(Waits(two, refused.clone()))).unwrap();
+    // Thrown past a greenlet that has not begun, into the tasklet's: the payload that it was to find is dropped there.
+    drop(passes.take().unwrap().try_throw(Box::new("away")));
+    assert!(refused.load(std::sync::atomic::Ordering::Relaxed));
+    drop(waiter);
+    assert_eq!((first.balance(), second.balance()), (0, 0));
+    assert!(second.try_send(1).is_err());
 }

@@ -234,6 +234,9 @@ impl<T: 'static> Channel<T> {
         }
         let message = message.unwrap();
         let Some(at) = at else { return Err(SendError::WouldBlock(message)) };
+        if let Some(why) = scheduler.stuck() {
+            return Err(SendError::Refused(message, why));
+        }
         let registered = match Registered::new(scheduler, &self.0, Operation::Send, Some(message)) {
             Ok(registered) => registered,
             Err(message) => {
@@ -256,6 +259,9 @@ impl<T: 'static> Channel<T> {
             return received;
         }
         let Some(at) = at else { return Err(ReceiveError::WouldBlock) };
+        if let Some(why) = scheduler.stuck() {
+            return Err(ReceiveError::Refused(why));
+        }
         let Ok(registered) = Registered::new(scheduler, &self.0, Operation::Receive, None) else {
             return Err(ReceiveError::Refused(Refused::OutOfMemory));
         };
@@ -414,11 +420,15 @@ impl<'a, T: 'static> Registered<'a, T> {
         let me = Me::of(scheduler);
         let index = inner.register(me.record, operation, message)?;
         // What the record waits for holds the channel, until the entry has been given back.
-        // SAFETY: nobody looks at what the current one waits for. It is not dropped: the last operation has left nothing there.
+        // SAFETY: nobody looks at what the current one waits for. There is something if a destructor waits while an operation is being
+        // left; its entry is withdrawn by then, and its frame holds the channel.
         unsafe {
             let wait = (*me.record).wait.get();
-            debug_assert!(matches!(*wait, Wait::Nothing));
-            wait.write(Wait::One(inner.clone(), index));
+            if matches!(*wait, Wait::Nothing) {
+                wait.write(Wait::One(inner.clone(), index)); // nothing to be dropped
+            } else {
+                *wait = Wait::One(inner.clone(), index);
+            }
         }
         Ok(Registered { inner, index, me })
     }

@@ -62,6 +62,9 @@ pub(super) unsafe fn wait(
         if (*of).state.get() == State::Finished {
             return Ok(());
         }
+        if let Some(why) = scheduler.stuck() {
+            return Err(WaitError::Refused(why));
+        }
         let me = Me::of(scheduler);
         let joiners = (*(*of).joiners.get()).get_or_insert_with(|| {
             Rc::new(Joiners { waiting: RefCell::new((Waiters::new(), Line::new())), of })

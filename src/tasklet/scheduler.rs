@@ -128,7 +128,8 @@ impl Scheduler {
         self.numbers.get()
     }
 
-    /// Why nobody can be switched to now, if so.
+    /// Why nobody can be switched to now, if so. Asked before an operation that waits makes its entries: the trace hook, and what it
+    /// drops, run in a tasklet that has been woken and still has those of its own operation.
     pub(super) fn stuck(&self) -> Option<Refused> {
         // SAFETY: valid as long as the scheduler is.
         if unsafe { (*self.runtime).tracing.get() } {
@@ -434,8 +435,10 @@ impl Scheduler {
                 target,
                 Wake,
                 |Wake| {
-                    debug_assert_eq!(self.current.get(), me);
                     self.arrived.set(true);
+                    if self.current.get() != me {
+                        return self.meant_for_another(me, here);
+                    }
                     if here != (*me).root.get() {
                         self.goes_on_at(me, (*me).root.get());
                     }
@@ -467,6 +470,26 @@ impl Scheduler {
                 Core::release_later(before);
             }
         }
+    }
+
+    /// A [`Wake`] for another tasklet that is suspended in this greenlet, too: something was thrown into that one here, and before it
+    /// could hear of it ([`came_by_itself`](Self::came_by_itself)) a hook or a destructor ran in its place, and let `me` wait. That one
+    /// goes on when this has returned; it has lost its turn, and is out of all lists.
+    #[cold]
+    #[inline(never)]
+    unsafe fn meant_for_another(
+        &self,
+        me: *const Record,
+        here: *const Core,
+    ) -> Result<(), WaitError> {
+        self.current.set(me);
+        // SAFETY: the caller of `switch` holds `me`, and takes it out of wherever it is.
+        unsafe {
+            if here != (*me).root.get() {
+                self.goes_on_at(me, (*me).root.get());
+            }
+        }
+        Err(WaitError::Refused(self.stuck().unwrap_or(Refused::Current)))
     }
 
     #[cold]

@@ -97,6 +97,9 @@ impl<'a, R: 'a> Select<'a, R> {
         }
         // SAFETY: the state of this thread.
         let scheduler = unsafe { &*scheduler() };
+        if let Some(why) = scheduler.stuck() {
+            return Err(WaitError::Refused(why));
+        }
         // Whatever way this is left, the entries are given back before that: by the drop of their cases.
         let waiting = Waiting { me: Me::of(scheduler), cases: &mut self.cases };
         let record = waiting.me.record;
@@ -107,13 +110,16 @@ impl<'a, R: 'a> Select<'a, R> {
             all.push(case.register(record).ok_or_else(no_memory)?);
         }
         // SAFETY: the record is the current one's; the entries are in their lines.
-        unsafe {
+        let waited = unsafe {
             *(*record).wait.get() = Wait::Many(all.into_boxed_slice());
-            scheduler.block(at)?;
-        }
+            scheduler.block(at)
+        };
         drop(waiting);
-        let met = self.cases.iter().position(|case| case.is_met());
-        Ok(self.conclude(met.expect("woken, so met")))
+        // One that was met has taken place, also if something went wrong after that.
+        match (self.cases.iter().position(|case| case.is_met()), waited) {
+            (Some(met), _) => Ok(self.conclude(met)),
+            (None, waited) => Err(waited.expect_err("woken, so met")),
+        }
     }
 
     /// Does the first of the operations that would not wait.
