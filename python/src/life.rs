@@ -21,18 +21,20 @@ pub unsafe extern "C" fn body(word: *mut c_void) -> ! {
         let result = if args.is_null() {
             if run.is_null() { ptr::null_mut() } else { PyObject_CallNoArgs(run) }
         } else {
-            call(run, args, kwargs)
+            call(this, args, kwargs)
         };
         leave(this, result)
     }
 }
 
-/// The call of `run` with arguments: a tuple and a dictionary or null, both owned.
+/// The call of `run` with arguments: a tuple and a dictionary or null, both owned. They lie where the collector sees them.
 #[inline(never)]
-unsafe fn call(run: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject {
+unsafe fn call(this: *mut Imp, args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject {
     // SAFETY: the caller owns them.
     unsafe {
-        let result = PyObject_Call(run, args, kwargs);
+        (*this).begun_with = [args, kwargs];
+        let result = PyObject_Call((*this).run, args, kwargs);
+        (*this).begun_with = [ptr::null_mut(); 2];
         xdecref(kwargs);
         decref(args);
         result

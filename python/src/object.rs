@@ -50,6 +50,8 @@ pub struct Imp {
     pub parent: *mut PyGreenlet,
     /// Owned.
     pub run: *mut PyObject,
+    /// The arguments and keywords of the call of `run`, while that lasts; owned, or null.
+    pub begun_with: [*mut PyObject; 2],
     /// What its memory for frames is remembered by.
     pub root_key: usize,
     /// The next one that waits to be ended in its own thread ([`Record::pending`]).
@@ -119,6 +121,7 @@ unsafe fn attach(object: *mut PyGreenlet) -> *mut Imp {
             call_args: ptr::null(),
             parent: ptr::null_mut(),
             run: ptr::null_mut(),
+            begun_with: [ptr::null_mut(); 2],
             root_key: 0,
             next_pending: ptr::null_mut(),
             cxx: cxx::Held::NOTHING,
@@ -334,10 +337,10 @@ unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut 
     // SAFETY: called by the collector: nothing runs meanwhile.
     unsafe {
         let imp = (*this).imp;
-        let mut held = [(*this).dict, ptr::null_mut(), ptr::null_mut()];
+        let mut held = [(*this).dict, ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
         if !imp.is_null() {
-            held[1] = (*imp).parent.cast();
-            held[2] = (*imp).run;
+            let [args, kwargs] = (*imp).begun_with;
+            held = [(*this).dict, (*imp).parent.cast(), (*imp).run, args, kwargs];
         }
         for object in held {
             if !object.is_null() {
@@ -514,6 +517,12 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
         }
         for object in &released[..count as usize] {
             decref(*object);
+        }
+        // A function of C may have noted elsewhere where they are: they go with what the frames hold, or not at all.
+        if cfg!(py315) && suspended && !kept && !thread_ends {
+            for object in core::mem::replace(&mut (*imp).begun_with, [ptr::null_mut(); 2]) {
+                xdecref(object);
+            }
         }
     }
 }

@@ -214,11 +214,12 @@ def test_what_a_greenlet_held_is_free_after_its_end():
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="before 3.15 the collector cannot be shown suspended frames")
-def test_cycles_through_local_variables_are_collected():
+@pytest.mark.parametrize("begin", [lambda g: g.switch(), lambda g: g.switch(g)], ids=["plain", "arguments"])
+def test_cycles_through_local_variables_are_collected(begin):
     class Thing:
         pass
 
-    def body():
+    def body(of=None):
         mine = Thing()
         seen.append(weakref.ref(mine))
         mine.g = getcurrent()
@@ -226,7 +227,7 @@ def test_cycles_through_local_variables_are_collected():
 
     main, seen = getcurrent(), []
     for _ in range(20):
-        greenlet(body).switch()
+        begin(greenlet(body))
     gc.collect()
     getcurrent()
     gc.collect()
