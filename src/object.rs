@@ -355,8 +355,11 @@ impl Core {
                     Stage::Active => unwind::catch(|| switch::kill_dropped(this)),
                     Stage::Finished => Ok(()),
                 };
-                if let (Err(another), None) = (finished, &payload) {
-                    payload = Some(another);
+                if let Err(another) = finished {
+                    match payload {
+                        None => payload = Some(another),
+                        Some(_) => unwind::discard(another),
+                    }
                 }
                 let count = core.count.get() - 1;
                 core.count.set(count);
@@ -376,7 +379,7 @@ impl Core {
             match payload {
                 None => {}
                 // A second panic cannot leave this drop.
-                Some(payload) if unwind::panicking() => drop(unwind::catch(|| drop(payload))),
+                Some(payload) if unwind::panicking() => unwind::discard(payload),
                 Some(payload) => unwind::resume(payload),
             }
         }

@@ -185,13 +185,13 @@ std::thread_local! {
 unsafe fn end(this: *const Runtime, core: *const Core) {
     // A panic must not leave the destructor of a thread-local variable: that ends the process.
     // SAFETY: the caller's promise.
-    let _ = unwind::catch(|| unsafe {
+    unwind::quietly(|| unsafe {
         if (*core).stage.get() == Stage::Active && core != (*this).current() {
             switch::kill_dropped(core);
         }
     });
     // SAFETY: the same.
-    let _ = unwind::catch(|| unsafe { Core::release(core) });
+    unwind::quietly(|| unsafe { Core::release(core) });
 }
 
 /// Its destructor runs when the thread ends.
@@ -232,10 +232,10 @@ impl Drop for Ending {
             }
             // The hook may hold main.
             (*this).attend(TRACED, false);
-            let _ = unwind::catch(|| drop((*this).hook.take()));
+            unwind::quietly(|| drop((*this).hook.take()));
             RUNTIME.set(ptr::null());
             if (*this).current() == &raw const (*this).main {
-                Core::release(&(*this).main);
+                unwind::quietly(|| Core::release(&(*this).main)); // it may have a payload that it has not found
             }
         }
     }

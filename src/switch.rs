@@ -180,7 +180,7 @@ unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Res
         let mut instead = |outcome: Result<(), Payload>| {
             if let Err(payload) = outcome {
                 let before = core::mem::replace(&mut received, Err(payload));
-                let _ = unwind::catch(|| drop(before));
+                unwind::discard(before);
             }
         };
         if attention & TRACED != 0 {
@@ -309,13 +309,19 @@ unsafe fn settle<Out: 'static>(
             left = match left {
                 Left::Nothing => Left::Payload(Box::new(Killed(()))),
                 Left::Payload(payload) if (*parent).stage.get() == Stage::New => {
-                    Left::Payload(finish_new(parent).err().unwrap_or(payload))
+                    Left::Payload(match finish_new(parent) {
+                        Ok(()) => payload,
+                        Err(another) => {
+                            unwind::discard(payload);
+                            another
+                        }
+                    })
                 }
                 Left::Payload(payload) => return throw_into(parent, payload),
                 Left::Value(value) if expected.is::<Out>() => match runtime.transit.put(value) {
                     Ok(()) => return parent,
                     Err((OutOfMemory, value)) => {
-                        let _ = dropped(value);
+                        unwind::discard(value);
                         Left::Payload(Box::new(OutOfMemory))
                     }
                 },
@@ -337,7 +343,13 @@ unsafe fn finish_new(core: *const Core) -> Result<(), Payload> {
         (*core).hold();
         let held = Held(core);
         let finished = unwind::catch(|| Core::finish(core));
-        unwind::catch(|| drop(held)).and(finished)
+        match unwind::catch(|| drop(held)) {
+            Ok(()) => finished,
+            Err(payload) => {
+                unwind::discard(finished);
+                Err(payload)
+            }
+        }
     }
 }
 
@@ -388,7 +400,7 @@ unsafe fn first_that_can_take(
                 break first;
             }
             if let Err(another) = finish_new(first) {
-                payload = another;
+                unwind::discard(core::mem::replace(&mut payload, another));
             }
         };
         runtime.thrown.set(Some(payload));
@@ -415,6 +427,8 @@ unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
                     let word = target.cast_mut().cast();
                     let (raw, body) = ((*target).raw(), (*target).body());
                     raw::Thread::finish_and_start(thread, raw, stack, body, word);
+                    Core::unlink(target);
+                    (*target).stage.set(Stage::New);
                 }
             } else {
                 raw::Thread::finish(thread, (*target).raw(), ptr::null_mut());
@@ -575,7 +589,7 @@ pub(crate) unsafe fn kill_dropped(target: *const Core) {
             Err(None) => abandon(runtime, target),
             Err(Some(payload)) if unwind::panicking() => {
                 // A second panic cannot leave this drop. Its message has been printed.
-                let _ = unwind::catch(|| drop(payload));
+                unwind::discard(payload);
             }
             Err(Some(payload)) => unwind::resume(payload),
         }

@@ -24,3 +24,17 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
 pub(crate) fn resume(payload: Payload) -> ! {
     resume_unwind(payload)
 }
+
+/// Runs `f` where a panic must not get out, nor one of the destructor of what that carries.
+pub(crate) fn quietly(f: impl FnOnce()) {
+    if let Err(payload) = catch(f) {
+        discard(payload);
+    }
+}
+
+/// Drops something of the user's where a panic must not get out.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(payload) = catch(|| drop(value)) {
+        core::mem::forget(payload); // its destructor may panic as well
+    }
+}

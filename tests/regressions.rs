@@ -299,3 +299,48 @@ fn a_payload_that_is_dropped_as_a_tasklet_leaves_its_wait_may_wait() {
     assert_eq!((first.balance(), second.balance()), (0, 0));
     assert!(second.try_send(1).is_err());
 }
+
+/// A payload whose destructor panics.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            println!("bomb");
+            panic_with("a payload's destructor");
+        }
+    }
+}
+
+#[test]
+fn a_payload_whose_destructor_panics_at_the_threads_end_does_not_end_the_process() {
+    let name = "a_payload_whose_destructor_panics_at_the_threads_end_does_not_end_the_process";
+    let ended = child::run(name, || {
+        let run = || {
+            let child = spawn(|()| {
+                let _ending = caught(|| main().switch(()));
+                std::panic::resume_unwind(Box::new(Bomb))
+            });
+            let _: () = child.typed::<(), ()>().switch(());
+            std::mem::forget(child);
+        };
+        assert!(std::thread::spawn(run).join().is_ok());
+        println!("goes on");
+    });
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("bomb\ngoes on\n"), "{ended:?}");
+}
+
+#[test]
+fn a_payload_whose_destructor_panics_can_be_replaced_by_another() {
+    let name = "a_payload_whose_destructor_panics_can_be_replaced_by_another";
+    let ended = child::run(name, || {
+        let closure = OnDrop(|| panic_with("a closure's destructor"));
+        let parent = spawn(move |()| drop(closure));
+        let child = spawn_under(&parent, |()| std::panic::resume_unwind(Box::new(Bomb)));
+        drop(parent);
+        println!("{}", thrown_text::<(), _>(child.typed::<(), ()>().try_switch(())));
+    });
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("bomb\na closure's destructor\n"), "{ended:?}");
+}

@@ -493,7 +493,7 @@ unsafe fn over<R>(record: *const Record, outcome: Result<R, Payload>) {
     unsafe {
         let scheduler = &*Scheduler::of((*record).root.get());
         if (*record).is_unobserved() {
-            super::scheduler::drop_quietly(outcome); // while the tasklet still is one: a destructor may block
+            unwind::discard(outcome); // while the tasklet still is one: a destructor may block
         } else {
             *Packet::<R>::result(record) = Some(outcome);
         }

@@ -252,7 +252,7 @@ impl Record {
             Core::release(root);
             if let Err(payload) = ended {
                 if unwind::panicking() {
-                    let _ = unwind::catch(|| drop(payload)); // a second panic cannot leave a drop
+                    unwind::discard(payload); // a second panic cannot leave a drop
                 } else {
                     drop(held);
                     unwind::resume(payload);

@@ -557,9 +557,9 @@ impl Scheduler {
                 if resume != (*me).root.get() {
                     (*resume).hold();
                     self.goes_on_at(me, (*me).root.get());
-                    let _ = unwind::catch(|| Core::release(resume));
+                    unwind::quietly(|| Core::release(resume));
                 }
-                drop_quietly((*me).pending.take());
+                unwind::discard((*me).pending.take());
             }
             unwind::resume(payload)
         }
@@ -589,7 +589,7 @@ impl Scheduler {
             let here = (*self.runtime).current();
             let main = &raw const (*self.runtime).main;
             while (*here).parent.get() != main {
-                let _ = unwind::catch(|| Core::set_parent(here, main)); // drops what was kept for this only
+                unwind::quietly(|| Core::set_parent(here, main)); // drops what was kept for this only
             }
             if !self.ended.get() {
                 (*here).hold();
@@ -653,14 +653,14 @@ impl Scheduler {
             let root = (*record).root.replace(ptr::null());
             let resume = (*record).resume.replace(ptr::null());
             super::join::wake(self, record);
-            drop_quietly((*record).pending.take());
+            unwind::discard((*record).pending.take());
             if resume != root && !resume.is_null() {
                 // A generator, say, in which it waited as it was killed.
-                let _ = unwind::catch(|| Core::release(resume));
+                unwind::quietly(|| Core::release(resume));
             }
             Record::release(record);
             if !root.is_null() {
-                let _ = unwind::catch(|| Core::release(root));
+                unwind::quietly(|| Core::release(root));
             }
         }
     }
@@ -745,12 +745,12 @@ impl Scheduler {
                 if record.is_null() {
                     break;
                 }
-                let _ = unwind::catch(|| Record::kill_in_place(record));
+                unwind::quietly(|| Record::kill_in_place(record));
             }
             self.ended.set(true);
             let dead = self.dead.replace(ptr::null());
             if !dead.is_null() {
-                Core::release(dead);
+                unwind::quietly(|| Core::release(dead));
             }
         }
     }
@@ -800,12 +800,5 @@ impl Drop for Me {
             // SAFETY: the frame is its own.
             unsafe { Record::remove_frame(self.record) };
         }
-    }
-}
-
-/// Drops something of the user's where a panic must not get in the way.
-pub(super) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = unwind::catch(|| drop(value)) {
-        core::mem::forget(payload); // its destructor may panic as well
     }
 }
