@@ -360,6 +360,14 @@ void *gr_state_abandon(GrState *s, int kept) {
 #endif
 }
 
+/* The thread of the running flow is gone, and with it all that was the flow's: what is noted here is older than that. */
+void gr_state_forget(GrState *s) {
+#if HAS_ENTRY_FRAMES
+    free(s->links);
+#endif
+    gr_state_init(s);
+}
+
 int gr_state_visit(GrState *s, visitproc visit, void *arg) {
     Py_VISIT(s->context);
     Py_VISIT(s->exc_state.exc_value);
@@ -371,6 +379,13 @@ int gr_state_visit(GrState *s, visitproc visit, void *arg) {
 }
 
 void gr_state_clear(GrState *s) {
+#if HAS_ENTRY_FRAMES
+    if (!s->count) { /* else it is suspended, and they are in use */
+        free(s->links);
+        s->links = NULL;
+        s->capacity = 0;
+    }
+#endif
     Py_CLEAR(s->context);
     Py_CLEAR(s->exc_state.exc_value);
 #if !AT_LEAST(11)
@@ -528,7 +543,12 @@ static void arena_free(void *ctx, void *block, size_t size) {
  * when it has nothing of that size, `release` 0 when it does not want the block. */
 int gr_arena_install(void *(*alloc)(size_t), int (*release)(void *, size_t)) {
 #if HAS_DATA_STACK
-    PyObject_GetArenaAllocator(&arena);
+    PyObjectArenaAllocator now;
+    PyObject_GetArenaAllocator(&now);
+    if (now.alloc == arena_alloc) {
+        return 0; /* imported once more, under another name */
+    }
+    arena = now;
     arena_cached = alloc;
     arena_release = release;
     PyObjectArenaAllocator ours = {arena.ctx, arena_alloc, arena_free};
@@ -859,17 +879,33 @@ void gr_frames_drop(GrState *s, GrPeek peek, void *ctx, int clear) {
 #endif
 }
 
-/* A flow that is suspended in a call of one of our methods, with `n` arguments at `args`, will never run again: takes
+#if !AT_LEAST(14)
+/* Whether what lies at `args` on a frame's stack, and right below, was pushed by the frame itself. Code in between, like that of
+ * `functools.partial`, may have put things there for the time of its call that it does not own. Then the callable is not
+ * where the evaluator has it: a bound method right below, or a method and what it is called on. */
+static int owns_call(PyObject **args, PyObject **low, PyTypeObject *type) {
+    PyObject *self = args[-1], *method = args - 1 > low ? args[-2] : NULL;
+    if (!self) {
+        return 0;
+    }
+    if (PyCFunction_Check(self)) {
+        return PyCFunction_GET_SELF(self) && PyObject_TypeCheck(PyCFunction_GET_SELF(self), type);
+    }
+    return method && Py_IS_TYPE(method, &PyMethodDescr_Type) && PyObject_TypeCheck(self, type);
+}
+#endif
+
+/* A flow that is suspended in a call of one of `type`'s methods, with `n` arguments at `args`, will never run again: takes
  * from its innermost frame what that frame holds for the call. Answers how many references `out` got, at most `n + 2`.
  * Only what certainly is that frame's own is taken. */
-int gr_frames_take_call(GrState *s, PyObject **args, int n, PyObject **out) {
+int gr_frames_take_call(GrState *s, PyTypeObject *type, PyObject **args, int n, PyObject **out) {
     int taken = 0;
 #if AT_LEAST(14)
     Frame *frame = s->frame;
     if (!frame || frame->owner != FRAME_OWNED_BY_THREAD || !frame->stackpointer) {
         return 0;
     }
-    (void)args;
+    (void)type, (void)args;
     PyCodeObject *code = (PyCodeObject *)PyStackRef_AsPyObjectBorrow(frame->f_executable);
     _PyStackRef *bottom = frame->localsplus + code->co_nlocalsplus;
     while (frame->stackpointer > bottom && taken < n + 2) {
@@ -897,7 +933,7 @@ int gr_frames_take_call(GrState *s, PyObject **args, int n, PyObject **out) {
     }
     PyObject **low = s->frame->f_valuestack, **high = low + s->frame->f_code->co_stacksize;
 #endif
-    if (args <= low || args + n > high) {
+    if (args <= low || args + n > high || !owns_call(args, low, type)) {
         return 0;
     }
     for (PyObject **at = args - 1; at < args + n; at++) {

@@ -56,8 +56,9 @@ int gr_frames_visit(GrState *state, GrPeek peek, void *ctx, visitproc visit, voi
 const char *gr_frames_check(GrState *state, GrPeek peek, void *ctx);
 void gr_thread_mark(PyThreadState *ts, size_t *out);
 void gr_frames_drop(GrState *state, GrPeek peek, void *ctx, int clear);
-int gr_frames_take_call(GrState *state, PyObject **args, int n, PyObject **out);
+int gr_frames_take_call(GrState *state, PyTypeObject *type, PyObject **args, int n, PyObject **out);
 
+void gr_state_forget(GrState *state);
 int gr_state_visit(GrState *state, visitproc visit, void *arg);
 void gr_state_clear(GrState *state);
 PyObject **gr_state_context(GrState *state);

@@ -156,7 +156,7 @@ pub unsafe fn set_run(this: *mut PyGreenlet, run: *mut PyObject) -> c_int {
             raise::<()>(PyExc_AttributeError, c"Main greenlets do not have a run attribute.");
             return -1;
         }
-        if (*imp).stage != Stage::New {
+        if (*imp).stage != Stage::New || !(*imp).tasklet.is_null() {
             raise::<()>(PyExc_AttributeError, c"run cannot be set after the start of the greenlet");
             return -1;
         }

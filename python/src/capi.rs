@@ -74,7 +74,10 @@ unsafe extern "C" fn throw(
     // SAFETY: called with objects or null.
     unsafe {
         let this = checked(this);
-        if this.is_null() {
+        if this.is_null() || class.is_null() {
+            if class.is_null() {
+                PyErr_BadArgument();
+            }
             return ptr::null_mut();
         }
         switch::throw(this, class, value, traceback, ptr::null(), u32::MAX)

@@ -85,10 +85,12 @@ unsafe extern "C" {
     pub fn gr_frames_drop(state: *mut State, peek: Peek, ctx: *mut c_void, clear: c_int);
     pub fn gr_frames_take_call(
         state: *mut State,
+        class: *mut PyType,
         args: *const *mut PyObject,
         count: c_int,
         out: *mut *mut PyObject,
     ) -> c_int;
+    pub fn gr_state_forget(state: *mut State);
     pub fn gr_state_visit(state: *mut State, visit: Visit, arg: *mut c_void) -> c_int;
     pub fn gr_state_clear(state: *mut State);
     pub fn gr_state_context(state: *mut State) -> *mut *mut PyObject;
@@ -133,6 +135,10 @@ unsafe extern "C" {
 
     pub fn PyType_IsSubtype(class: *mut PyType, base: *mut PyType) -> c_int;
     pub fn PyType_GetFlags(class: *mut PyType) -> c_ulong;
+    #[cfg(py315)]
+    pub fn PyType_GetSlot(class: *mut PyType, slot: c_int) -> *mut c_void;
+    #[cfg(py315)]
+    pub fn PyObject_GC_IsFinalized(object: *mut PyObject) -> c_int;
     pub fn PyObject_IsTrue(object: *mut PyObject) -> c_int;
     pub fn PyObject_GetAttr(object: *mut PyObject, name: *mut PyObject) -> *mut PyObject;
     pub fn PyObject_GetAttrString(object: *mut PyObject, name: *const c_char) -> *mut PyObject;
@@ -209,6 +215,7 @@ unsafe extern "C" {
     pub fn PyFile_WriteString(text: *const c_char, file: *mut PyObject) -> c_int;
     pub fn PyFile_WriteObject(object: *mut PyObject, file: *mut PyObject, flags: c_int) -> c_int;
 
+    pub fn PyThreadState_GetID(ts: *mut ThreadState) -> u64;
     pub fn PyThreadState_GetDict() -> *mut PyObject;
     pub fn PyCapsule_New(
         pointer: *mut c_void,

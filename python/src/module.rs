@@ -34,6 +34,7 @@ pub unsafe extern "C" fn PyInit__greenlet() -> *mut PyObject {
             xdecref(module);
             return ptr::null_mut();
         }
+        record::forget_all_ended();
         root::install();
         check::install();
         module

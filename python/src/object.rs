@@ -168,18 +168,18 @@ pub unsafe fn new_main(record: *mut Record) -> *mut PyGreenlet {
 ///
 /// `class` inherits from the greenlet type.
 pub unsafe fn new(class: *mut PyType) -> *mut PyGreenlet {
-    // SAFETY: the caller's promise. The record is looked up after the allocation, which may run anything.
+    // SAFETY: the caller's promise. From the allocation on, which tells the collector of the object, nothing runs that could
+    // find it before it is whole. The record is the thread's for as long as that runs.
     unsafe {
+        let record = record::current();
+        if record.is_null() {
+            return ptr::null_mut();
+        }
+        record::drain(record);
         let object: *mut PyGreenlet = gr_alloc(class).cast();
         if object.is_null() {
             return object;
         }
-        let record = record::current();
-        if record.is_null() {
-            decref(object.cast());
-            return ptr::null_mut();
-        }
-        record::drain(record);
         let imp = attach(object);
         if imp.is_null() {
             decref(object.cast());
@@ -359,7 +359,32 @@ unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut 
         if result != 0 || (*imp).stage != Stage::Active || gone {
             return result;
         }
+        #[cfg(py315)]
+        if !Imp::is_orphan(imp) && !will_be_finalized(imp) {
+            return 0;
+        }
         gr_frames_visit(Imp::state(imp), peek, imp.cast(), visit, arg)
+    }
+}
+
+/// Whether a suspended greenlet will be kept when the collector finds it. That is its finalizer's doing, or its tasklet's, which a
+/// class with `__del__` replaces, and which is called but once. Without it all that the frames hold would be cleared before
+/// they run for the last time: so nothing of that may be found unreachable.
+///
+/// # Safety
+///
+/// Called by `tp_traverse`.
+#[cfg(py315)]
+unsafe fn will_be_finalized(imp: *mut Imp) -> bool {
+    const FINALIZE: c_int = 80;
+    // SAFETY: a greenlet that is suspended has an object, and a tasklet that it has is valid; nothing runs.
+    unsafe {
+        let (object, finalizer): (*mut PyObject, *const c_void) = match (*imp).tasklet {
+            tasklet if tasklet.is_null() => ((*imp).object.cast(), gr_finalize as *const c_void),
+            tasklet => (tasklet.cast(), Tasklet::FINALIZER as *const c_void),
+        };
+        PyType_GetSlot(class(object), FINALIZE).cast_const() == finalizer
+            && PyObject_GC_IsFinalized(object) == 0
     }
 }
 
@@ -498,8 +523,8 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
             kept = gr_frames_observed(state, peek, imp.cast()) != 0;
             let arguments = (*imp).call_count.min(8) as c_int;
             if (thread_ends || cfg!(py311)) && (*imp).call_count as c_int == arguments {
-                count =
-                    gr_frames_take_call(state, (*imp).call_args, arguments, released.as_mut_ptr());
+                let (args, out) = ((*imp).call_args, released.as_mut_ptr());
+                count = gr_frames_take_call(state, &raw mut GrType, args, arguments, out);
             }
             kept |= thread_ends && cfg!(not(py311));
             if !kept {
@@ -547,13 +572,49 @@ unsafe fn kill(this: *mut PyGreenlet) {
             c"Killing the greenlet because all references have vanished.".as_ptr(),
         );
         let result = switch::go(record, imp, switch::Parcel::ERROR);
-        let here = core::mem::replace(&mut (*imp).parent, parent);
-        xdecref(here);
+        // Its parent's ancestors may have changed meanwhile: no circle is made of them.
+        if is_ancestor(this, parent) {
+            xdecref(parent);
+        } else {
+            let here = core::mem::replace(&mut (*imp).parent, parent);
+            xdecref(here);
+        }
         if result.is_null() {
             PyErr_WriteUnraisable(this.cast());
         } else {
             decref(result);
         }
+    }
+}
+
+/// Whether `this` is `at` or one of its ancestors.
+///
+/// # Safety
+///
+/// Valid greenlets; `at` may be null.
+unsafe fn is_ancestor(this: *mut PyGreenlet, mut at: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller's promise; parents are valid.
+    unsafe {
+        while !at.is_null() && at != this {
+            at = (*(*at).imp).parent;
+        }
+    }
+    !at.is_null()
+}
+
+/// The thread has ended while the greenlet ran there (in a process that was forked by another thread): it never runs again, and
+/// all that the interpreter had for it was the thread state's. The record's reference to it is never given up, since its
+/// stretch of the stack cannot be.
+///
+/// # Safety
+///
+/// Just that.
+pub unsafe fn stopped(imp: *mut Imp) {
+    // SAFETY: the caller's promise; what the state notes is of its last suspension, and owned by nobody now.
+    unsafe {
+        (*imp).stage = Stage::Done;
+        (*imp).exposed = false;
+        gr_state_forget(Imp::state(imp));
     }
 }
 

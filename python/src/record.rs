@@ -40,6 +40,9 @@ pub struct Record {
 /// The record that was asked for last: right as long as its thread state is the running one.
 static mut LAST: *mut Record = ptr::null_mut();
 static mut RECORDS: Option<HashMap<usize, *mut Record>> = None;
+/// The thread states whose record has ended: they are being cleared, or are no more. Another one may come to lie at the same
+/// address, so each has its number with it.
+static mut ENDED: Option<HashMap<usize, u64>> = None;
 /// `greenlet.GreenletExit` and `greenlet.error`.
 pub static mut EXIT: *mut PyObject = ptr::null_mut();
 pub static mut ERROR: *mut PyObject = ptr::null_mut();
@@ -109,8 +112,11 @@ pub unsafe fn for_each(mut what: impl FnMut(*mut Record)) {
 }
 
 unsafe fn make(ts: *mut ThreadState) -> *mut Record {
-    // SAFETY: the record is complete before anybody can find it.
+    // SAFETY: the record is complete before anybody can find it. Making an object may run anything, and so make one.
     unsafe {
+        if has_ended(ts) {
+            return raise(PyExc_RuntimeError, c"greenlet: this thread is ending");
+        }
         let record = memory::place(Record {
             thread: raw::Thread::new(memory::SLICES),
             tstate: ts,
@@ -131,14 +137,19 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
             return ptr::null_mut();
         }
         let main = object::new_main(record);
-        if main.is_null() {
+        let other = find(ts);
+        if main.is_null() || !other.is_null() {
+            xdecref(main);
             memory::free(record);
-            return ptr::null_mut();
+            return if main.is_null() { ptr::null_mut() } else { other };
         }
         (*record).main = main;
         (*record).current = (*main).imp;
         incref(main.cast());
         raw::Thread::attach(&raw mut (*record).thread, Imp::raw((*main).imp));
+
+        let map = &raw mut RECORDS;
+        (*map).get_or_insert_default().insert(ts.addr(), record); // room is reserved
 
         let dict = PyThreadState_GetDict();
         let capsule = PyCapsule_New(record.cast(), CAPSULE, Some(capsule_gone));
@@ -150,11 +161,10 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
                 end(record);
             } else {
                 decref(capsule); // ends the record
+                forget_ended(ts); // but not the thread
             }
             return ptr::null_mut();
         }
-        let map = &raw mut RECORDS;
-        (*map).get_or_insert_default().insert(ts.addr(), record); // room is reserved
         decref(capsule);
         record
     }
@@ -164,8 +174,41 @@ unsafe extern "C" fn capsule_gone(capsule: *mut PyObject) {
     // SAFETY: the capsule's pointer is the record, which the capsule owns a reference to.
     unsafe {
         let record: *mut Record = PyCapsule_GetPointer(capsule, CAPSULE).cast();
+        let ts = (*record).tstate;
+        let map = &raw mut ENDED;
+        let map = (*map).get_or_insert_default();
+        if map.try_reserve(1).is_ok() {
+            map.insert(ts.addr(), PyThreadState_GetID(ts));
+        }
         end(record);
     }
+}
+
+/// Whether `ts`, the running thread's, is being cleared and has had its record: what it still runs (the destructors of its
+/// thread-local and context variables) may not make another one, which nobody would tell of the end.
+unsafe fn has_ended(ts: *mut ThreadState) -> bool {
+    // SAFETY: the map is guarded by the GIL, and not borrowed while anything else runs.
+    unsafe {
+        let map = &raw const ENDED;
+        let number = (*map).as_ref().and_then(|map| map.get(&ts.addr()));
+        number.is_some_and(|&number| number == PyThreadState_GetID(ts))
+    }
+}
+
+unsafe fn forget_ended(ts: *mut ThreadState) {
+    // SAFETY: as above.
+    unsafe {
+        let map = &raw mut ENDED;
+        if let Some(map) = &mut *map {
+            map.remove(&ts.addr());
+        }
+    }
+}
+
+/// An interpreter begins, whose threads are numbered anew.
+pub fn forget_all_ended() {
+    // SAFETY: called when the module is made, with the GIL held.
+    unsafe { ENDED = None };
 }
 
 /// The thread has ended (or, after a fork, is not in this process).
@@ -185,6 +228,9 @@ unsafe fn end(record: *mut Record) {
         let tracer = mem::replace(&mut (*record).tracer, ptr::null_mut());
         let mut pending = mem::replace(&mut (*record).pending, ptr::null_mut());
         let current = (*record).current;
+        if !current.is_null() && current != (*(*record).main).imp {
+            object::stopped(current);
+        }
         let main = mem::replace(&mut (*record).main, ptr::null_mut());
         stackless::thread_ended(
             mem::replace(&mut (*record).scheduler, ptr::null_mut()),

@@ -14,6 +14,7 @@
 use crate::ffi::*;
 use core::ffi::{c_int, c_void};
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Sizes of root chunks are multiples of this, less [`LESS`].
 const GRAIN: usize = 256;
@@ -155,34 +156,53 @@ pub unsafe fn give(block: *mut c_void) {
     }
 }
 
+/// Interpreters with a GIL of their own have the allocator in common: so [`Pool::chunks`] has a lock. Whoever finds it taken does
+/// without the cache.
+static CHUNKS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Does `what` with the cache of chunks, unless another thread does something with it just now.
+fn with_chunks<T>(otherwise: T, what: impl FnOnce(*mut Pool) -> T) -> T {
+    if CHUNKS_TAKEN.swap(true, Ordering::Acquire) {
+        return otherwise;
+    }
+    let result = what(pool());
+    CHUNKS_TAKEN.store(false, Ordering::Release);
+    result
+}
+
 unsafe extern "C" fn cached(size: usize) -> *mut c_void {
-    // SAFETY: guarded by the GIL.
-    unsafe {
-        let pool = pool();
-        if size != CHUNK || (*pool).chunk_count == 0 {
+    if size != CHUNK {
+        return ptr::null_mut();
+    }
+    // SAFETY: guarded by the lock.
+    with_chunks(ptr::null_mut(), |pool| unsafe {
+        if (*pool).chunk_count == 0 {
             return ptr::null_mut();
         }
         (*pool).chunk_count -= 1;
         (*pool).chunks[(*pool).chunk_count]
-    }
+    })
 }
 
 unsafe extern "C" fn release(block: *mut c_void, size: usize) -> c_int {
-    // SAFETY: guarded by the GIL. A block whose size ends like that is a root chunk of ours: of a thread state that
-    // was cleared while a greenlet ran there.
-    unsafe {
-        let pool = pool();
-        if size <= LARGEST && size % GRAIN == GRAIN - LESS {
-            give(block);
-            return 1;
-        }
-        if size != CHUNK || (*pool).chunk_count == CHUNKS_KEPT {
+    if size <= LARGEST && size % GRAIN == GRAIN - LESS {
+        // SAFETY: a block whose size ends like that is a root chunk of ours: of a thread state that was cleared while a
+        // greenlet ran there, so by an interpreter that has our GIL.
+        unsafe { give(block) };
+        return 1;
+    }
+    if size != CHUNK {
+        return 0;
+    }
+    // SAFETY: guarded by the lock; the block is given to us.
+    with_chunks(0, |pool| unsafe {
+        if (*pool).chunk_count == CHUNKS_KEPT {
             return 0;
         }
         (*pool).chunks[(*pool).chunk_count] = block;
         (*pool).chunk_count += 1;
         1
-    }
+    })
 }
 
 /// Installs the cache.

@@ -144,17 +144,18 @@ unsafe extern "C" fn sl_tasklet_context_run(
             );
         }
         let context = of(t);
-        let rest = if context.is_null() { context } else { PyTuple_GetSlice(args, 1, count) };
-        if rest.is_null() {
-            return rest;
+        if context.is_null() {
+            return context;
         }
-        let ours = current();
+        incref(context); // what follows may run code that gives the tasklet another one
+        let rest = PyTuple_GetSlice(args, 1, count);
+        let ours = if rest.is_null() { rest } else { current() };
         if ours.is_null() {
-            decref(rest);
+            give_up([rest, context]);
             return ours;
         }
         incref(ours);
-        gr_thread_set_context(gr_thread(), new_ref(context));
+        gr_thread_set_context(gr_thread(), context);
         let result = PyObject_Call(PyTuple_GetItem(args, 0), rest, kwargs);
         gr_thread_set_context(gr_thread(), ours);
         give_up([rest]);

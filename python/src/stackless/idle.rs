@@ -49,6 +49,11 @@ impl Bell {
         true
     }
 
+    /// Nobody sleeps there any more.
+    pub fn forget(&self) {
+        self.falls_asleep_or_wakes(false);
+    }
+
     /// Sleeps until it rings, or a while.
     fn wait(&self) {
         let rung = self.rung.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

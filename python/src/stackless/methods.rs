@@ -70,32 +70,46 @@ unsafe fn call_arguments(
     }
 }
 
+/// Whether it may be bound to something else; else an error is set.
+unsafe fn can_bind(t: *mut Tasklet) -> bool {
+    // SAFETY: a valid tasklet.
+    unsafe {
+        let s = (*t).scheduler;
+        let why = if (*s).current == t && !(*s).record.is_null() {
+            c"can't (re)bind the current tasklet"
+        } else if (*t).queue != Queue::None {
+            c"tasklet is scheduled"
+        } else if (*t).stage == Stage::Begun {
+            c"tasklet has C state on its stack"
+        } else {
+            return true;
+        };
+        raise::<()>(PyExc_RuntimeError, why);
+        false
+    }
+}
+
 /// `bind`, for `__init__` as well.
 unsafe fn bind(t: *mut Tasklet, [function, args, kwargs]: [*mut PyObject; 3]) -> bool {
     // SAFETY: objects or null.
     unsafe {
-        let s = (*t).scheduler;
-        let refuse = |class, text| {
-            raise::<()>(class, text);
-            false
-        };
         if !function.is_null() && PyCallable_Check(function) == 0 {
-            return refuse(PyExc_TypeError, c"tasklet function must be a callable or None");
+            raise::<()>(PyExc_TypeError, c"tasklet function must be a callable or None");
+            return false;
         }
-        if (*s).current == t && !(*s).record.is_null() {
-            return refuse(PyExc_RuntimeError, c"can't (re)bind the current tasklet");
-        }
-        if (*t).queue != Queue::None {
-            return refuse(PyExc_RuntimeError, c"tasklet is scheduled");
-        }
-        if (*t).stage == Stage::Begun {
-            return refuse(PyExc_RuntimeError, c"tasklet has C state on its stack");
+        if !can_bind(t) {
+            return false;
         }
         let keeps = function.is_null() && !(args.is_null() && kwargs.is_null());
         let call = if args.is_null() && kwargs.is_null() {
             None
         } else {
             match call_arguments(args, kwargs) {
+                // The arguments may come out of an iterator, and so run anything.
+                Some((args, kwargs)) if !can_bind(t) => {
+                    give_up([args, kwargs]);
+                    return false;
+                }
                 Some(call) => Some(call),
                 None => return false,
             }

@@ -83,6 +83,10 @@ pub unsafe fn alloc(class: *mut PyType) -> *mut Tasklet {
 }
 
 impl Tasklet {
+    /// Its `tp_finalize`, as long as no class has replaced it.
+    #[cfg(py315)]
+    pub const FINALIZER: unsafe extern "C" fn(*mut Tasklet) = sl_tasklet_finalize;
+
     /// What it gets when it goes on, a new reference; the place is empty then.
     #[inline]
     pub unsafe fn take_value(this: *mut Tasklet) -> *mut PyObject {
@@ -262,12 +266,15 @@ unsafe extern "C" fn sl_tasklet_new(
     _args: *mut PyObject,
     _kwargs: *mut PyObject,
 ) -> *mut PyObject {
-    // SAFETY: called by the interpreter.
+    // SAFETY: called by the interpreter. The scheduler is the thread's for good, and nothing runs from the allocation on: nobody
+    // finds a tasklet without one.
     unsafe {
-        let this = alloc(class);
-        let s = if this.is_null() { ptr::null_mut() } else { scheduler::here() };
+        let s = scheduler::here();
         if s.is_null() {
-            xdecref(this);
+            return ptr::null_mut();
+        }
+        let this = alloc(class);
+        if this.is_null() {
             return ptr::null_mut();
         }
         (*this).scheduler = s;

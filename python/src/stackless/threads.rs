@@ -143,6 +143,7 @@ pub unsafe fn thread_ended(s: *mut Scheduler, finalizing: bool) {
         if finalizing {
             return;
         }
+        (*s).bell.forget(); // asleep, in a process that was forked
         let running = (*record).current;
         while !(*s).head.is_null() {
             give_up([unlink(s, (*s).head).cast()]);
