@@ -337,7 +337,8 @@ unsafe extern "C" fn gr_traverse(this: *mut PyGreenlet, visit: Visit, arg: *mut 
     // SAFETY: called by the collector: nothing runs meanwhile.
     unsafe {
         let imp = (*this).imp;
-        let mut held = [(*this).dict, ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
+        let mut held =
+            [(*this).dict, ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut()];
         if !imp.is_null() {
             let [args, kwargs] = (*imp).begun_with;
             held = [(*this).dict, (*imp).parent.cast(), (*imp).run, args, kwargs];
