@@ -228,6 +228,12 @@ PyObject *gr_refuse_abstract(PyTypeObject *type) {
     return NULL;
 }
 
+/* Whether a class that inherits has a method for the end of its objects. */
+int gr_has_finalizer(PyObject *greenlet) {
+    PyTypeObject *type = Py_TYPE(greenlet);
+    return type->tp_finalize != GrType.tp_finalize || type->tp_del;
+}
+
 PyObject *gr_alloc(PyTypeObject *type) { return type->tp_alloc(type, 0); }
 const char *gr_type_name(PyObject *object) { return Py_TYPE(object)->tp_name; }
 int gr_is_traceback(PyObject *object) { return PyTraceBack_Check(object); }

@@ -105,6 +105,7 @@ unsafe extern "C" {
     pub fn gr_type_set(name: *const c_char, value: *mut PyObject) -> c_int;
     pub fn gr_clocks_per_sec() -> c_long;
     pub fn gr_refuse_abstract(class: *mut PyType) -> *mut PyObject;
+    pub fn gr_has_finalizer(greenlet: *mut PyObject) -> c_int;
     pub fn gr_alloc(class: *mut PyType) -> *mut PyObject;
     pub fn gr_type_name(object: *mut PyObject) -> *const c_char;
     pub fn gr_is_traceback(object: *mut PyObject) -> c_int;

@@ -469,6 +469,27 @@ unsafe extern "C" fn gr_dealloc(this: *mut PyGreenlet) {
     }
 }
 
+/// Gives up a parent, and with its last reference its own parent, and so on: a chain of any length takes no more of the stack
+/// than one.
+///
+/// # Safety
+///
+/// It is owned, or null.
+unsafe fn give_up_parents(mut parent: *mut PyGreenlet) {
+    // SAFETY: who has the last reference may take out what it holds. Code that runs for it once more still finds its parent.
+    unsafe {
+        while !parent.is_null() {
+            let (imp, mut next) = ((*parent).imp, ptr::null_mut());
+            let is_last = (*parent).base.refcnt as u32 == 1 && !imp.is_null();
+            if is_last && (*imp).stage != Stage::Active && gr_has_finalizer(parent.cast()) == 0 {
+                next = core::mem::replace(&mut (*imp).parent, next);
+            }
+            decref(parent.cast());
+            parent = next;
+        }
+    }
+}
+
 /// Frees what an object was made of.
 ///
 /// # Safety
@@ -479,7 +500,7 @@ unsafe fn free(imp: *mut Imp) {
     unsafe {
         abandon(imp);
         gr_state_clear(Imp::state(imp));
-        clear(&raw mut (*imp).parent);
+        give_up_parents(core::mem::replace(&mut (*imp).parent, ptr::null_mut()));
         clear(&raw mut (*imp).run);
         if (*imp).main {
             MAINS -= 1;

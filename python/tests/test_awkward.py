@@ -312,6 +312,49 @@ def test_weak_references_and_subclasses_with_slots():
     assert ref() is None
 
 
+class Named(greenlet):
+    """Its finalizer looks at its parent."""
+
+    seen = []
+
+    def __del__(self):
+        Named.seen.append(self.parent)
+
+
+@pytest.mark.parametrize("kind", [greenlet, type("Inherits", (greenlet,), {})])
+def test_a_long_chain_of_parents_goes_without_recursion(kind):
+    """Of a thread whose stack is small, nothing is left for a call each."""
+
+    def work():
+        oldest = g = kind(lambda: None)
+        references.append(weakref.ref(oldest))
+        del oldest
+        for _ in range(4000):
+            g = kind(None, g)
+        references.append(weakref.ref(g))
+        del g
+        gone.append([reference() for reference in references])
+
+    references, gone = [], []
+    before = threading.stack_size(256 * 1024)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    assert gone == [[None, None]]
+
+
+def test_a_finalizer_in_a_chain_of_parents_finds_its_own():
+    first, second = greenlet(), Named()
+    second.parent = first
+    third = greenlet(None, greenlet(None, second))
+    del second, third
+    assert Named.seen == [first]
+    Named.seen.clear()
+
+
 def test_a_million_switches_leave_no_reference():
     main = getcurrent()
     token = object()
