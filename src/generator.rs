@@ -87,16 +87,18 @@ impl<T: 'static> Iterator for Generator<T> {
     ///
     /// Goes on with a panic of the closure. Panics if it is called from within the closure, or while a panic is unwinding, or if
     /// there is no memory.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
         let core: *const Core = self.greenlet.core();
         // SAFETY: the handle holds it; the runtime and main live as long as any greenlet.
         unsafe {
             let runtime = (*core).runtime;
-            if (*runtime).current() != &raw const (*runtime).main {
+            let main = &raw const (*runtime).main;
+            if (*runtime).current() != main {
                 return self.next_for_child();
             }
-            switch::send(core, Resume, |Step(value): Step<T>| value, |error| self.no_value(error))
+            let take = |Step(value): Step<T>| value;
+            switch::send_from(runtime, main, core, Resume, take, |error| self.no_value(error))
         }
     }
 }
@@ -149,16 +151,18 @@ impl<T: 'static> Yielder<T> {
     ///
     /// If it is called outside the generator's own greenlet, or while a panic is unwinding, or if there is no memory. Unwinds
     /// when the generator is dropped.
-    #[inline]
+    #[inline(always)]
     pub fn yield_(&self, value: T) {
         // SAFETY: a yielder is lent to the closure of a generator, which keeps the core as long as the closure runs.
         unsafe {
-            let core = &*self.me;
+            let me = self.me;
+            let runtime = (*me).runtime;
             assert!(
-                ptr::eq((*core.runtime).current(), core),
+                ptr::eq((*runtime).current(), me),
                 "a generator's yielder was used in another greenlet"
             );
-            switch::send(core.parent.get(), Step(Some(value)), |Resume| {}, |error| error.raise());
+            let (parent, step) = ((*me).parent.get(), Step(Some(value)));
+            switch::send_from(runtime, me, parent, step, |Resume| {}, |error| error.raise());
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::switch;
 use core::cmp::Ordering;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::{fmt, ptr};
 
@@ -303,8 +304,11 @@ impl<In: 'static, Out: 'static> Greenlet<In, Out> {
     where
         F: FnOnce(In) -> Out + 'static,
     {
-        // SAFETY: the caller's promise.
-        unsafe { Self::with_parent(&AnyGreenlet::current(), body) }
+        // SAFETY: the caller's promise. The running greenlet is alive without being counted, so the handle to it is not dropped.
+        unsafe {
+            let current = (*Runtime::of_this_thread()).current();
+            Self::with_parent(&ManuallyDrop::new(AnyGreenlet::adopt(current)), body)
+        }
     }
 
     /// A greenlet that will run `body`, with this parent.

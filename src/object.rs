@@ -33,7 +33,7 @@ pub(crate) struct Class {
     drop_closure: unsafe fn(*const Core),
     layout: Layout,
     /// What it takes first.
-    takes: &'static TypeInfo,
+    takes: TypeInfo,
 }
 
 /// What is common to all greenlets.
@@ -45,7 +45,7 @@ pub(crate) struct Core {
     pub(crate) count: Cell<usize>,
     pub(crate) runtime: *const Runtime,
     /// The type that it waits for, unless it runs; [`Nothing`] after it has finished.
-    pub(crate) awaits: Cell<&'static TypeInfo>,
+    pub(crate) awaits: Cell<TypeInfo>,
     /// Has this one among its `children`. Null for main only.
     pub(crate) parent: Cell<*const Core>,
     /// Who is inside a kill of this one, and waits for its end. Counted.
@@ -332,9 +332,36 @@ impl Core {
         }
     }
 
+    #[inline(never)]
+    unsafe fn last(this: *const Core) {
+        // SAFETY: nobody else has a count of `this`; its parent is held by it. A finished one is not main and does not run, and
+        // nothing of the user's is left in it.
+        unsafe {
+            if (*this).stage.get() != Stage::Finished {
+                return Self::last_slowly(this);
+            }
+            let parent = Self::free(this);
+            if (*parent).children.get() == 0 && (*parent).count.get() == 0 {
+                Self::last_slowly(parent);
+            }
+        }
+    }
+
+    /// Frees one that is no more needed, and answers its parent, which has a child less.
+    #[inline(always)]
+    unsafe fn free(this: *const Core) -> *const Core {
+        // SAFETY: the caller's promise; its parent is held by it.
+        unsafe {
+            let parent = (*this).parent.get();
+            dealloc(this.cast_mut().cast(), (*this).class.layout);
+            (*parent).children.set((*parent).children.get() - 1);
+            parent
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    unsafe fn last(mut this: *const Core) {
+    unsafe fn last_slowly(mut this: *const Core) {
         // A loop, not a recursion: a chain of parents may be a million long.
         // SAFETY: nobody else has a count of `this`; its parent is held by it.
         unsafe {
@@ -367,14 +394,10 @@ impl Core {
                 if kept || core.stage.get() == Stage::Active {
                     break; // somebody took a handle; or it survived and cannot be reached: leaked
                 }
-                let parent = core.parent.get();
-                dealloc(this.cast_mut().cast(), core.class.layout);
-                let children = (*parent).children.get() - 1;
-                (*parent).children.set(children);
-                if children != 0 || (*parent).count.get() != 0 {
+                this = Self::free(this);
+                if (*this).children.get() != 0 || (*this).count.get() != 0 {
                     break;
                 }
-                this = parent;
             }
             match payload {
                 None => {}

@@ -8,6 +8,7 @@ use crate::object::{Core, Stage};
 use crate::raw;
 use crate::runtime::{ORPHAN, Runtime, THROWN, TRACED};
 use crate::trace::{self, EventKind};
+use crate::transit::Transit;
 use crate::typeinfo::TypeInfo;
 use crate::unwind;
 use alloc::boxed::Box;
@@ -32,30 +33,54 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
     ok: impl FnOnce(Out) -> R,
     err: impl FnOnce(SwitchError<In>) -> R,
 ) -> R {
-    // SAFETY: `target` is valid and keeps its runtime. The value is put in for a receiver of its type, and taken out as the
-    // type that was left in `awaits`.
+    // SAFETY: `target` is valid and keeps its runtime, which has another one as its running greenlet.
     unsafe {
         let runtime = (*target).runtime;
         let current = (*runtime).current();
-        if target == current || !(*target).awaits.get().is::<In>() {
-            return in_full(|| send_elsewhere(target, value), ok, err);
+        if target == current {
+            return in_full(move || send_elsewhere(target, value), ok, err);
+        }
+        send_from(runtime, current, target, value, ok, err)
+    }
+}
+
+/// [`send`] for those who know who they are.
+///
+/// # Safety
+///
+/// `current` runs, `runtime` is its thread's and the target's, and the target is another one.
+#[inline(always)]
+pub(crate) unsafe fn send_from<In: 'static, Out: 'static, R>(
+    runtime: *const Runtime,
+    current: *const Core,
+    target: *const Core,
+    value: In,
+    ok: impl FnOnce(Out) -> R,
+    err: impl FnOnce(SwitchError<In>) -> R,
+) -> R {
+    // SAFETY: `target` is valid. The value is put in for a receiver of its type, and taken out as the
+    // type that was left in `awaits`.
+    unsafe {
+        if !(*target).awaits.get().is::<In>() {
+            return in_full(move || send_elsewhere(target, value), ok, err);
         }
         if unwind::panicking() || (*runtime).tracing.get() {
-            let refused = || Err(SwitchError::Refused(why_not(&*runtime), value));
+            let refused = move || Err(SwitchError::Refused(why_not(&*runtime), value));
             return in_full(refused, ok, err);
         }
         if let Err((OutOfMemory, value)) = (*runtime).transit.put(value) {
-            return in_full(|| Err(SwitchError::Refused(Refused::OutOfMemory, value)), ok, err);
+            return in_full(
+                move || Err(SwitchError::Refused(Refused::OutOfMemory, value)),
+                ok,
+                err,
+            );
         }
         (*current).awaits.set(TypeInfo::of::<Out>());
         (*runtime).leaves(current);
-        let went = if (*(*target).raw()).is_active() {
-            raw::Thread::switch_trusted((*runtime).thread.get(), (*target).raw())
-        } else {
-            start(&*runtime, target)
-        };
-        if !went {
-            let unsent = || {
+        if !raw::Thread::switch_in_place((*runtime).thread.get(), (*current).raw(), (*target).raw())
+            && !go_or_start(runtime, target)
+        {
+            let unsent = move || {
                 (*runtime).attend(ORPHAN, false);
                 Err(SwitchError::Refused(Refused::OutOfMemory, (*runtime).transit.take()))
             };
@@ -64,7 +89,8 @@ pub(crate) unsafe fn send<In: 'static, Out: 'static, R>(
         if (*runtime).attention.get() == 0 {
             return ok((*runtime).transit.take());
         }
-        in_full(|| arrive_slowly(&*runtime, current).map_err(SwitchError::Thrown), ok, err)
+        let arrived = move || arrive_slowly(&*runtime, current).map_err(SwitchError::Thrown);
+        in_full(arrived, ok, err)
     }
 }
 
@@ -80,6 +106,23 @@ fn in_full<In, Out, R>(
     match outcome() {
         Ok(value) => ok(value),
         Err(error) => err(error),
+    }
+}
+
+/// The switch that has something to copy, or begins the target. False, and nothing done, if there is no memory.
+///
+/// # Safety
+///
+/// As for [`send_from`].
+#[inline(always)]
+unsafe fn go_or_start(runtime: *const Runtime, target: *const Core) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*(*target).raw()).is_active() {
+            raw::Thread::switch_moving((*runtime).thread.get(), (*target).raw())
+        } else {
+            start(&*runtime, target)
+        }
     }
 }
 
@@ -239,10 +282,33 @@ unsafe fn end<Out: 'static>(me: *const Core, outcome: Result<Out, Payload>) -> !
     unsafe {
         let runtime = &*(*me).runtime;
         let left = match outcome {
-            Ok(value) => Left::Value(value),
+            Ok(value) => {
+                // As a rule the parent waits for it, and nobody for the end. (One that has finished waits for nothing.)
+                let parent = (*me).parent.get();
+                let waits = (*me).killer.get().is_null() && (*parent).awaits.get().is::<Out>();
+                if waits && Transit::fits::<Out>() {
+                    let _ = runtime.transit.put(value); // cannot fail
+                    depart(me, parent)
+                }
+                Left::Value(value)
+            }
             Err(payload) => Left::Payload(payload),
         };
         let target = settle(runtime, me, left);
+        depart(me, target)
+    }
+}
+
+/// The end of a greenlet, when what it leaves is where `target` will find it.
+///
+/// # Safety
+///
+/// As for [`end`].
+#[inline(never)]
+unsafe fn depart(me: *const Core, target: *const Core) -> ! {
+    // SAFETY: `me` is valid until its successor has arrived.
+    unsafe {
+        let runtime = &*(*me).runtime;
         // From here on something is in transit or thrown: no code of the user's may run.
         Core::finish(me);
         let killer = (*me).killer.replace(ptr::null());
@@ -272,6 +338,8 @@ enum Left<Out> {
 ///
 /// Whatever is dropped here is the user's, and may panic, switch, be killed while it is away, change parents and drop
 /// handles: so everything is looked at anew after each drop.
+#[cold]
+#[inline(never)]
 unsafe fn settle<Out: 'static>(
     runtime: &Runtime,
     me: *const Core,
@@ -514,13 +582,15 @@ unsafe fn go(
     runtime: &Runtime,
     current: *const Core,
     target: *const Core,
-    awaits: &'static TypeInfo,
+    awaits: TypeInfo,
 ) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         (*current).awaits.set(awaits);
         runtime.leaves(current);
-        let went = raw::Thread::switch_trusted(runtime.thread.get(), (*target).raw());
+        let (thread, raw) = (runtime.thread.get(), (*target).raw());
+        let went = raw::Thread::switch_in_place(thread, (*current).raw(), raw)
+            || raw::Thread::switch_moving(thread, raw);
         if !went {
             runtime.attend(ORPHAN, false);
         }

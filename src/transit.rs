@@ -31,7 +31,8 @@ impl Transit {
         }
     }
 
-    const fn fits<T>() -> bool {
+    /// Whether a value of this type can always be put in.
+    pub(crate) const fn fits<T>() -> bool {
         size_of::<T>() <= ROOM && align_of::<T>() <= ROOM_ALIGN
     }
 

@@ -77,27 +77,48 @@ unsafe fn leave(world: *mut World, way: Way) -> *mut c_void {
         match way {
             Way::Call => greenlet_switch(save, restore, world),
             Way::Jump => {
-                let words = [save as *mut c_void, restore as *mut c_void, world.cast()];
-                enter(greenlet_jump, words)
+                let (save, restore) = (save as *mut c_void, restore as *mut c_void);
+                enter(
+                    greenlet_jump,
+                    Words { rax: save, r12: restore, r13: world.cast(), ..NO_WORDS },
+                )
             }
             Way::Swap => {
                 let from = (*world).current;
                 (*world).current = 1 - from;
                 let start = &raw mut (*world).starts[from];
-                enter(greenlet_swap, [start.cast(), (*world).starts[1 - from], ptr::null_mut()])
+                let target = (*world).starts[1 - from];
+                enter(greenlet_swap, Words { rdi: start.cast(), rsi: target, ..NO_WORDS })
             }
         }
     }
 }
 
-/// Enters by a jump, with 0 in the register of the result.
+/// What an entry takes, by register.
+struct Words {
+    rax: *mut c_void,
+    r12: *mut c_void,
+    r13: *mut c_void,
+    rdi: *mut c_void,
+    rsi: *mut c_void,
+}
+
+const NO_WORDS: Words = Words {
+    rax: ptr::null_mut(),
+    r12: ptr::null_mut(),
+    r13: ptr::null_mut(),
+    rdi: ptr::null_mut(),
+    rsi: ptr::null_mut(),
+};
+
+/// Enters by a jump. The register of the result has 0, unless the entry takes something in it.
 ///
 /// # Safety
 ///
 /// The words are what the entry takes.
 #[inline(always)]
-unsafe fn enter(entry: unsafe extern "C" fn(), words: [*mut c_void; 3]) -> *mut c_void {
-    let result;
+unsafe fn enter(entry: unsafe extern "C" fn(), words: Words) -> *mut c_void {
+    let result: *mut c_void;
     // SAFETY: as for the same instructions in `src/raw/arch.rs`.
     unsafe {
         asm!(
@@ -106,12 +127,11 @@ unsafe fn enter(entry: unsafe extern "C" fn(), words: [*mut c_void; 3]) -> *mut 
             "jmp r8",
             "2:",
             in("r8") entry,
-            in("rdi") words[0],
-            in("rsi") words[1],
-            in("rdx") words[2],
-            inlateout("rax") 0usize => result,
-            lateout("r12") _,
-            lateout("r13") _,
+            in("rdi") words.rdi,
+            in("rsi") words.rsi,
+            inlateout("rax") words.rax => result,
+            inlateout("r12") words.r12 => _,
+            inlateout("r13") words.r13 => _,
             lateout("r14") _,
             lateout("r15") _,
             clobber_abi("sysv64"),

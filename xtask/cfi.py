@@ -296,8 +296,8 @@ switches = set()
 
 def switched_at(pc, sp, target, own):
     """Is the stack pointer the target's here? A greenlet that begins right below the running one has
-    that one's address: then only where it was seen with others tells."""
-    if abs(own - target) > NEAR and target - NEAR <= sp <= target:
+    that one's address: then only where it was seen with others tells. (greenlet_swap goes to the word above the start.)"""
+    if abs(own - target) > NEAR and target - NEAR <= sp <= target + 8:
         switches.add(pc)
     return pc in switches
 

@@ -58,7 +58,7 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
     #[cfg(greenlet_jump_entry)]
     {
         let result;
-        // SAFETY: `greenlet_jump` takes the arguments of `greenlet_switch` and returns its result; it
+        // SAFETY: `greenlet_jump` takes the arguments of `greenlet_switch` in other registers and returns its result; it
         // preserves rbx, rbp and rsp, all else is declared clobbered. The block is entered with rsp
         // aligned as for a call and without a red zone (no `nostack`), so one word may be pushed;
         // the assembly pops it. For one instruction, the jump, unwind information is a word off.
@@ -69,12 +69,9 @@ pub(super) unsafe fn jump(save: Callback, restore: Callback, ctx: *mut c_void) -
                 "jmp {entry}",
                 "2:",
                 entry = sym greenlet_jump,
-                in("rdi") save,
-                in("rsi") restore,
-                in("rdx") ctx,
-                lateout("rax") result,
-                lateout("r12") _,
-                lateout("r13") _,
+                inlateout("rax") save as *const () => result,
+                inlateout("r12") restore as *const () => _,
+                inlateout("r13") ctx => _,
                 lateout("r14") _,
                 lateout("r15") _,
                 clobber_abi("sysv64"),

@@ -65,7 +65,29 @@ pub(super) unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
         room.add(1).write_volatile(b);
         room.add(2).write_volatile(c);
         room.add(3).write_volatile(d);
-        chunks(from.add(FRESH), to.add(FRESH), bytes - FRESH);
+        move_above::<FRESH>(from, to, bytes);
+    }
+}
+
+/// Copies `bytes` bytes to where a stack has its lowest end, from which the switch is about to pop its registers: those
+/// first.
+///
+/// # Safety
+///
+/// As for [`chunks`].
+#[inline(always)]
+pub(super) unsafe fn wanted(from: *const u8, to: *mut u8, bytes: usize) {
+    const WANTED: usize = 2 * size_of::<Chunk>();
+    // SAFETY: the caller's promise; nothing beyond `bytes` is touched.
+    unsafe {
+        if bytes < WANTED || size_of::<Chunk>() == size_of::<usize>() {
+            return chunks(from, to, bytes);
+        }
+        let (words, room) = (from.cast::<Chunk>(), to.cast::<Chunk>());
+        let (low, high) = (words.read_volatile(), words.add(1).read_volatile());
+        room.write_volatile(low);
+        room.add(1).write_volatile(high);
+        move_above::<WANTED>(from, to, bytes);
     }
 }
 
@@ -79,12 +101,79 @@ pub(super) unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
 /// As for [`core::ptr::copy_nonoverlapping`]; `bytes` is a multiple of the size of a [`Chunk`], and both pointers
 /// of [`ALIGN`].
 #[inline(always)]
-pub(super) unsafe fn chunks(from: *const u8, to: *mut u8, bytes: usize) {
+unsafe fn chunks(from: *const u8, to: *mut u8, bytes: usize) {
     const CHUNK: usize = size_of::<Chunk>();
     debug_assert!(bytes.is_multiple_of(CHUNK));
     debug_assert!(from.addr().is_multiple_of(ALIGN) && to.addr().is_multiple_of(ALIGN));
-    let pairs = bytes & !(2 * CHUNK - 1);
-    let mut at = 0;
+    // SAFETY: the caller's promise.
+    unsafe { move_above::<0>(from, to, bytes) };
+}
+
+/// Copies the bytes from `SKIP` up to `bytes`, as many as a cache line has at a time, the highest first.
+///
+/// In assembly, since compilers unroll the loop: that costs a switch a dozen instructions to find out how often, and ten to
+/// keep the registers that it wants.
+///
+/// # Safety
+///
+/// As for [`chunks`]; `bytes` is at least `SKIP`, which is a multiple of the size of a chunk.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[inline(always)]
+unsafe fn move_above<const SKIP: usize>(from: *const u8, to: *mut u8, bytes: usize) {
+    const CHUNK: usize = size_of::<Chunk>();
+    let left = bytes - SKIP;
+    let lines = left & !(4 * CHUNK - 1);
+    // SAFETY: each part lies between `SKIP` and `bytes`, both multiples of 16; the loop is entered with at least one line to go.
+    unsafe {
+        if left & CHUNK != 0 {
+            let at = bytes - CHUNK;
+            to.add(at).cast::<Chunk>().write_volatile(from.add(at).cast::<Chunk>().read_volatile());
+        }
+        if left & (2 * CHUNK) != 0 {
+            let at = SKIP + lines;
+            let (from, to) = (from.add(at).cast::<Chunk>(), to.add(at).cast::<Chunk>());
+            let (low, high) = (from.read_volatile(), from.add(1).read_volatile());
+            to.write_volatile(low);
+            to.add(1).write_volatile(high);
+        }
+        if lines != 0 {
+            core::arch::asm!(
+                "2:",
+                "movaps xmm0, [{from} + {left} + {skip} - 16]",
+                "movaps xmm1, [{from} + {left} + {skip} - 32]",
+                "movaps xmm2, [{from} + {left} + {skip} - 48]",
+                "movaps xmm3, [{from} + {left} + {skip} - 64]",
+                "movaps [{to} + {left} + {skip} - 16], xmm0",
+                "movaps [{to} + {left} + {skip} - 32], xmm1",
+                "movaps [{to} + {left} + {skip} - 48], xmm2",
+                "movaps [{to} + {left} + {skip} - 64], xmm3",
+                "sub {left}, 64",
+                "jnz 2b",
+                from = in(reg) from,
+                to = in(reg) to,
+                left = inout(reg) lines => _,
+                skip = const SKIP,
+                out("xmm0") _,
+                out("xmm1") _,
+                out("xmm2") _,
+                out("xmm3") _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// Copies the bytes from `SKIP` up to `bytes`: two chunks at a time, and one that may be left.
+///
+/// # Safety
+///
+/// As for [`chunks`]; `bytes` is at least `SKIP`, which is a multiple of the size of a chunk.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[inline(always)]
+unsafe fn move_above<const SKIP: usize>(from: *const u8, to: *mut u8, bytes: usize) {
+    const CHUNK: usize = size_of::<Chunk>();
+    let pairs = SKIP + ((bytes - SKIP) & !(2 * CHUNK - 1));
+    let mut at = SKIP;
     while at != pairs {
         // SAFETY: both chunks end at or below `bytes`.
         unsafe {
@@ -95,7 +184,7 @@ pub(super) unsafe fn chunks(from: *const u8, to: *mut u8, bytes: usize) {
         }
         at += 2 * CHUNK;
     }
-    if bytes & CHUNK != 0 {
+    if bytes != pairs {
         // SAFETY: one chunk is left.
         unsafe {
             to.add(at).cast::<Chunk>().write_volatile(from.add(at).cast::<Chunk>().read_volatile());

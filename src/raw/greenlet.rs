@@ -1,6 +1,7 @@
 //! The record of one greenlet: its stretch of the stack, and the slice buffer that holds what of
 //! that stretch was saved.
 
+use super::stack::nowhere;
 use super::{Memory, Stack, copy, tools};
 use core::ptr;
 
@@ -31,7 +32,7 @@ const LINE: usize = 64;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Greenlet {
-    /// The stack on which it lives; null before its start and after its end.
+    /// The stack on which it lives; [`nowhere`] before its start and after its end.
     pub(super) stack: *mut Stack,
     /// Where its registers are, while it is suspended: the lowest address of its stretch.
     pub(super) start: usize,
@@ -49,6 +50,9 @@ pub struct Greenlet {
     lent: bool,
     /// How far into its block the buffer begins: less than a cache line, and 0 unless it is large.
     shift: u8,
+    /// What may be saved in line: from `least` bytes to so many more. See [`Greenlet::has_capacity`].
+    least: u16,
+    range: u16,
     pub(super) kept: tools::Kept,
 }
 
@@ -56,7 +60,7 @@ impl Greenlet {
     /// A greenlet that has not begun.
     pub const fn new() -> Greenlet {
         Greenlet {
-            stack: ptr::null_mut(),
+            stack: nowhere(),
             start: 0,
             stop: 0,
             saved: 0,
@@ -66,8 +70,22 @@ impl Greenlet {
             lean: 0,
             lent: false,
             shift: 0,
+            least: u16::MAX,
+            range: 0,
             kept: tools::Kept::NEW,
         }
+    }
+
+    /// Sets the capacity, and with it what may be saved in line: what fits the buffer (see [`fits`](Self::fits)) and is
+    /// little. Two numbers, so that a switch compares once.
+    fn has_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        let (least, most) = (capacity / 4, capacity.min(copy::IN_LINE));
+        // Where there is no such size: more than any that is little, so that the comparison wraps around.
+        (self.least, self.range) = match least <= most && most != 0 {
+            true => (least as u16, (most - least) as u16),
+            false => (u16::MAX, 0),
+        };
     }
 
     /// The size of the block that holds a buffer of `capacity` bytes wherever it begins.
@@ -92,18 +110,18 @@ impl Greenlet {
         debug_assert!(self.buffer.is_null());
         let skipped = buffer.align_offset(copy::ALIGN).min(size);
         self.buffer = buffer.wrapping_add(skipped);
-        self.capacity = (size - skipped) & !(copy::ALIGN - 1);
+        self.has_capacity((size - skipped) & !(copy::ALIGN - 1));
         self.lent = true;
     }
 
     /// Whether it has begun and not finished: it runs or is suspended.
     pub fn is_active(&self) -> bool {
-        !self.stack.is_null()
+        !ptr::eq(self.stack, nowhere())
     }
 
     /// The stack on which it lives, or null when it is not active.
     pub fn stack(&self) -> *mut Stack {
-        self.stack
+        if self.is_active() { self.stack } else { ptr::null_mut() }
     }
 
     /// Its stack start (lowest address) and stack stop, in this order. The start is stale while it runs.
@@ -127,7 +145,7 @@ impl Greenlet {
     /// The pointer holds until the next switch on this thread. Writing through it changes what the greenlet will
     /// see when it goes on.
     pub fn locate(&self, address: usize) -> Option<(*mut u8, usize)> {
-        if self.stack.is_null() || address < self.start || address >= self.stop {
+        if !self.is_active() || address < self.start || address >= self.stop {
             return None;
         }
         let offset = address - self.start;
@@ -167,21 +185,26 @@ impl Greenlet {
         need <= self.capacity && need >= self.capacity / 4
     }
 
-    /// Saves the first `need` bytes, of which nothing was saved, if they are few and the buffer fits.
+    /// Whether `need` bytes, which are not none, may be saved in line: they are few, and the buffer fits. If so, they have to be.
+    #[inline(always)]
+    pub(super) fn takes_in_line(&mut self, need: usize) -> bool {
+        if tools::ON || need.wrapping_sub(self.least as usize) > self.range as usize {
+            return false;
+        }
+        self.lean = 0;
+        true
+    }
+
+    /// Saves the first `need` bytes, of which nothing was saved. They may be none.
     ///
     /// # Safety
     ///
-    /// All `need` bytes are in place.
+    /// [`takes_in_line`](Self::takes_in_line) said yes to this `need` if it is not 0; `start` is its start, and all the bytes are in place.
     #[inline(always)]
-    pub(super) unsafe fn save_in_line(&mut self, need: usize) -> bool {
-        if tools::ON || need > copy::IN_LINE || !self.fits(need) {
-            return false;
-        }
+    pub(super) unsafe fn save_in_line(&mut self, start: usize, need: usize) {
         // SAFETY: the buffer is large enough; stack and buffer do not overlap.
-        unsafe { copy::fresh(ptr::with_exposed_provenance(self.start), self.buffer, need) };
+        unsafe { copy::fresh(ptr::with_exposed_provenance(start), self.buffer, need) };
         self.saved = need;
-        self.lean = 0;
-        true
     }
 
     /// Makes sure that the buffer takes the bytes from `start` up to `end`. Changes nothing but the buffer's size.
@@ -229,7 +252,7 @@ impl Greenlet {
         }
         // What is saved stays where it was in the block: then the buffer has only grown.
         self.buffer = block.wrapping_add(self.shift as usize);
-        self.capacity = size;
+        self.has_capacity(size);
         true
     }
 
@@ -263,9 +286,9 @@ impl Greenlet {
     ///
     /// # Safety
     ///
-    /// The running code's own frames lie below `start`, and nobody else has bytes in place below `stop`.
+    /// `start` is its start. The running code's own frames lie below it, and nobody else has bytes in place below `stop`.
     #[inline(always)]
-    pub(super) unsafe fn restore_in_line(&mut self) -> bool {
+    pub(super) unsafe fn restore_in_line(&mut self, start: usize) -> bool {
         let saved = self.saved;
         if tools::ON || saved > copy::IN_LINE {
             return false;
@@ -273,7 +296,7 @@ impl Greenlet {
         self.saved = 0;
         // SAFETY: the stretch is free to be written; the buffer holds `saved` bytes of it.
         unsafe {
-            copy::chunks(self.buffer, ptr::with_exposed_provenance_mut(self.start), saved);
+            copy::wanted(self.buffer, ptr::with_exposed_provenance_mut(start), saved);
         }
         true
     }
@@ -296,7 +319,19 @@ impl Greenlet {
     }
 
     /// Frees the buffer and makes the record one that has not begun.
+    #[inline(always)]
     pub(super) fn reset(&mut self, memory: &Memory) {
+        if self.capacity == 0 && !tools::ON {
+            // What belongs to a buffer is as new.
+            (self.stack, self.start, self.stop) = (nowhere(), 0, 0);
+            (self.saved, self.next) = (0, ptr::null_mut());
+        } else {
+            self.reset_with_buffer(memory);
+        }
+    }
+
+    #[inline(never)]
+    fn reset_with_buffer(&mut self, memory: &Memory) {
         if self.capacity != 0 && !self.lent {
             // SAFETY: the block came from this `memory` with this size, and is forgotten here.
             unsafe {
@@ -305,7 +340,14 @@ impl Greenlet {
         }
         self.kept.free();
         *self = if self.lent {
-            Greenlet { buffer: self.buffer, capacity: self.capacity, lent: true, ..Self::new() }
+            Greenlet {
+                buffer: self.buffer,
+                capacity: self.capacity,
+                lent: true,
+                least: self.least,
+                range: self.range,
+                ..Self::new()
+            }
         } else {
             Self::new()
         };

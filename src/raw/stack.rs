@@ -31,6 +31,20 @@ pub struct Stack {
     pub(super) fiber: tools::Fiber,
 }
 
+/// Where greenlets are that have not begun or have finished: a stack that belongs to no thread and has no head. So whoever looks for
+/// the thread or the head of a greenlet's stack need not ask first whether the greenlet is active.
+struct Nowhere(Stack);
+
+// SAFETY: nobody writes to it.
+unsafe impl Sync for Nowhere {}
+
+static NOWHERE: Nowhere = Nowhere(Stack::new());
+
+/// The stack of those that are not active. It must never be written to.
+pub(super) const fn nowhere() -> *mut Stack {
+    (&raw const NOWHERE.0).cast_mut()
+}
+
 impl Stack {
     /// A stack that belongs to nobody yet; see [`Stack::attach`].
     pub const fn new() -> Stack {

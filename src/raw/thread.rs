@@ -3,6 +3,7 @@
 //! Everything with a branch that a switch does is here; the assembly only saves registers and moves
 //! the stack pointer. Nothing here may touch thread-local storage or unwind.
 
+use super::stack::nowhere;
 use super::{Greenlet, Memory, STACK_ALIGN, Stack, arch, bounds, tools};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
@@ -163,11 +164,8 @@ impl Thread {
     /// `greenlet` is valid.
     #[inline(always)]
     pub unsafe fn of(greenlet: *const Greenlet) -> *mut Thread {
-        // SAFETY: the stack of an active greenlet is valid as long as the greenlet is active.
-        unsafe {
-            let stack = (*greenlet).stack;
-            if stack.is_null() { ptr::null_mut() } else { (*stack).thread }
-        }
+        // SAFETY: the stack of an active greenlet is valid as long as the greenlet is active; that of the others always is.
+        unsafe { (*(*greenlet).stack).thread }
     }
 
     /// Begins `target` on `stack`: right below the running frames if that is the stack that runs,
@@ -242,9 +240,14 @@ impl Thread {
     ) -> Result<*mut c_void, Error> {
         // SAFETY: the caller's promise; `prepare` has checked the rest.
         unsafe {
-            if Self::prepare(this, target, word)? {
+            if (*(*target).stack).thread != this {
+                return Err(Self::refused(target));
+            }
+            if target == (*this).current {
                 return Ok(word);
             }
+            (*this).word = word;
+            (*this).target = target;
             let done = arch::call(save::<Switch>, restore, this.cast());
             Self::arrived(this, done)
         }
@@ -269,34 +272,72 @@ impl Thread {
     ) -> Result<*mut c_void, Error> {
         // SAFETY: the caller's promise; `prepare` has checked the rest.
         unsafe {
-            if Self::prepare(this, target, word)? {
-                return Ok(word);
+            if (*(*target).stack).thread != this {
+                return Err(Self::refused(target));
             }
-            if Self::switch_trusted(this, target) {
-                Ok((*this).word)
-            } else {
-                Err(Error::OutOfMemory)
+            (*this).word = word;
+            let current = (*this).current;
+            // Of the running one nothing is saved, and nobody is below it, so it is found there, too.
+            if Self::is_in_place(target) {
+                if target == current {
+                    return Ok(word);
+                }
+                if Self::switch_in_place(this, current, target) {
+                    return Ok((*this).word);
+                }
+            }
+            match Self::switch_moving(this, target) {
+                true => Ok((*this).word),
+                false => Err(Error::OutOfMemory),
             }
         }
     }
 
-    /// [`Thread::switch_inline`] without its checks and without a word. False if there was no memory.
+    /// Whether nobody took any of its bytes, and below them there is nobody. False of one that is not active.
+    #[inline(always)]
+    unsafe fn is_in_place(greenlet: *mut Greenlet) -> bool {
+        // SAFETY: it is valid, and its stack is.
+        unsafe { (*(*greenlet).stack).head == greenlet && (*greenlet).saved == 0 }
+    }
+
+    /// Switches from `current` to `target` if there is nothing to copy, without a word. Else, and if `target` is not active, and
+    /// where the arch file has no entry for it, false, and nothing done.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`]; and `target` is of this thread, or not active, and not `current`, which is the running one.
+    #[inline(always)]
+    pub(crate) unsafe fn switch_in_place(
+        this: *mut Thread,
+        current: *mut Greenlet,
+        target: *mut Greenlet,
+    ) -> bool {
+        #[cfg(all(greenlet_jump_entry, not(any(greenlet_asan, greenlet_valgrind))))]
+        // SAFETY: the caller's promise; one that is in place is active.
+        unsafe {
+            let in_place = Self::is_in_place(target);
+            if in_place {
+                (*this).current = target;
+                arch::swap(&raw mut (*current).start, (*target).start);
+            }
+            in_place
+        }
+        #[cfg(not(all(greenlet_jump_entry, not(any(greenlet_asan, greenlet_valgrind)))))]
+        {
+            let _ = (this, current, target);
+            false
+        }
+    }
+
+    /// Switches to `target` without a word. False, and nothing done, if there was no memory.
     ///
     /// # Safety
     ///
     /// As for [`Thread::start`]; and `target` is active, of this thread, and not the running one.
     #[inline(always)]
-    pub(crate) unsafe fn switch_trusted(this: *mut Thread, target: *mut Greenlet) -> bool {
+    pub(crate) unsafe fn switch_moving(this: *mut Thread, target: *mut Greenlet) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            #[cfg(all(greenlet_jump_entry, not(any(greenlet_asan, greenlet_valgrind))))]
-            if (*(*target).stack).head == target && (*target).saved == 0 {
-                // Nobody took any of its bytes, and below them there is nobody: nothing to copy.
-                let current = (*this).current;
-                (*this).current = target;
-                arch::swap(&raw mut (*current).start, (*target).start);
-                return true;
-            }
             (*this).target = target;
             !arch::jump(save::<Switch>, restore, this.cast()).is_null()
         }
@@ -318,11 +359,14 @@ impl Thread {
     pub unsafe fn finish(this: *mut Thread, target: *mut Greenlet, word: *mut c_void) -> Error {
         // SAFETY: the caller's promise; `prepare` has checked the rest.
         unsafe {
-            match Self::prepare(this, target, word) {
-                Err(error) => return error,
-                Ok(true) => return Error::Running,
-                Ok(false) => {}
+            if (*(*target).stack).thread != this {
+                return Self::refused(target);
             }
+            if target == (*this).current {
+                return Error::Running;
+            }
+            (*this).word = word;
+            (*this).target = target;
             arch::jump(save::<Finish>, restore, this.cast());
             Error::OutOfMemory
         }
@@ -351,7 +395,7 @@ impl Thread {
                 return error;
             }
             arch::jump(save::<FinishAndStart>, begin, this.cast());
-            (*target).stack = ptr::null_mut();
+            (*target).stack = nowhere();
             Error::OutOfMemory
         }
     }
@@ -375,7 +419,7 @@ impl Thread {
                 return Err(Error::Running);
             }
             let stack = (*greenlet).stack;
-            if !stack.is_null() {
+            if (*greenlet).is_active() {
                 if (*stack).thread != this {
                     return Err(Error::WrongThread);
                 }
@@ -422,7 +466,7 @@ impl Thread {
         // SAFETY: what is linked on a stack is valid.
         unsafe {
             let stack = (*target).stack;
-            if stack.is_null() || (*stack).thread != this {
+            if (*stack).thread != this {
                 return false;
             }
             let mut other = (*stack).head;
@@ -454,26 +498,12 @@ impl Thread {
         unsafe { (*greenlet).next }
     }
 
-    /// Checks and notes a switch to an active greenlet. `true`: it is the running one.
-    #[inline(always)]
-    unsafe fn prepare(
-        this: *mut Thread,
-        target: *mut Greenlet,
-        word: *mut c_void,
-    ) -> Result<bool, Error> {
-        // SAFETY: both are valid, and an active greenlet's stack is.
-        unsafe {
-            let stack = (*target).stack;
-            if stack.is_null() {
-                return Err(Error::NotActive);
-            }
-            if (*stack).thread != this {
-                return Err(Error::WrongThread);
-            }
-            (*this).word = word;
-            (*this).target = target;
-            Ok(target == (*this).current)
-        }
+    /// Why nobody can switch to a greenlet whose stack is not this thread's.
+    #[cold]
+    #[inline(never)]
+    unsafe fn refused(target: *const Greenlet) -> Error {
+        // SAFETY: it is valid.
+        if unsafe { (*target).is_active() } { Error::WrongThread } else { Error::NotActive }
     }
 
     /// Checks and notes the start of a greenlet.
@@ -486,7 +516,7 @@ impl Thread {
     ) -> Result<(), Error> {
         // SAFETY: all are valid.
         unsafe {
-            if !(*target).stack.is_null() {
+            if (*target).is_active() {
                 return Err(Error::AlreadyStarted);
             }
             if (*stack).thread != this {
@@ -512,7 +542,7 @@ impl Thread {
         unsafe {
             Self::arrived(this, done).inspect_err(|_| {
                 if done.is_null() {
-                    (*target).stack = ptr::null_mut()
+                    (*target).stack = nowhere()
                 }
             })
         }
@@ -536,14 +566,17 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
     let start = sp.expose_provenance();
     // SAFETY: the operation that called the assembly has checked the greenlets, and all that are linked are valid.
     unsafe {
-        (*(*this).current).start = start;
-        let leaver = (*this).current;
-        let left = (*leaver).stack;
-        if !T::FINISH && !T::START && hand_over(this, start) {
-            bounds::follow(left, (*(*this).current).stack);
-            let (to, at) = ((*(*this).current).stack, (*(*this).current).start);
-            tools::leave(leaver, to, at, false);
-            return ptr::with_exposed_provenance_mut((*(*this).current).start);
+        let current = (*this).current;
+        (*current).start = start;
+        if !T::FINISH
+            && !T::START
+            && let Some(need) = hand_over(this, current, start)
+        {
+            let target = (*this).current;
+            (*current).save_in_line(start, need);
+            bounds::follow((*current).stack, (*target).stack);
+            tools::leave(current, (*target).stack, (*target).start, false);
+            return ptr::with_exposed_provenance_mut((*target).start);
         }
         save_slowly::<T>(this, start)
     }
@@ -553,7 +586,7 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
 #[cold]
 #[inline(never)]
 #[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
-unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_void {
+unsafe extern "C" fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_void {
     // SAFETY: as in `save`.
     unsafe {
         let (current, target) = ((*this).current, (*this).target);
@@ -594,26 +627,35 @@ unsafe fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -> *mut c_vo
 }
 
 /// The common switch, without a loop over greenlets and without a call: the running one is the only one with bytes in
-/// the way, they are few, and its buffer fits. False, and nothing done, otherwise.
+/// the way, they are few, and its buffer fits. How many they are; they have to be saved at once. `None`, and nothing done, otherwise.
+///
+/// The bytes are copied by the caller, when all else has been done: then nothing has to be kept in registers meanwhile.
 ///
 /// # Safety
 ///
 /// As for [`make_room`]; the start of the running one is set, and the target has begun.
 #[inline(always)]
-unsafe fn hand_over(this: *mut Thread, start: usize) -> bool {
+unsafe fn hand_over(this: *mut Thread, current: *mut Greenlet, start: usize) -> Option<usize> {
     // SAFETY: the caller's promise. Of the running one nothing is saved.
     unsafe {
-        let (current, target) = ((*this).current, (*this).target);
+        let target = (*this).target;
         let (stack, stop) = ((*target).stack, (*target).stop);
+        let need;
         if (*current).stack != stack {
             // Nobody is below the target: there is only something to put back.
             if (*stack).head != target {
-                return false;
+                return None;
             }
+            need = 0;
         } else if (*current).stop > stop {
             // The running one reaches above the target's stop, and keeps what it has there.
-            if start < stop && !(*current).save_in_line(stop - start) {
-                return false;
+            if start < stop {
+                need = stop - start;
+                if !(*current).takes_in_line(need) {
+                    return None;
+                }
+            } else {
+                need = 0;
             }
             (*target).next = current;
             (*stack).head = target;
@@ -622,8 +664,9 @@ unsafe fn hand_over(this: *mut Thread, start: usize) -> bool {
             let clear = next.is_null()
                 || next == target
                 || ((*next).stop > stop && (*next).start + (*next).saved >= stop);
-            if !clear || !(*current).save_in_line((*current).stop - start) {
-                return false;
+            need = (*current).stop - start;
+            if !clear || !(*current).takes_in_line(need) {
+                return None;
             }
             (*current).next = ptr::null_mut();
             if next != target {
@@ -632,12 +675,33 @@ unsafe fn hand_over(this: *mut Thread, start: usize) -> bool {
             (*stack).head = target;
         }
         (*this).current = target;
-        true
+        Some(need)
     }
 }
 
 /// Saves what lies below the target's stop and belongs to others, and makes the target the head of its stack.
 /// False, and nothing changed, if there is no memory.
+///
+/// # Safety
+///
+/// As for [`make_room_slowly`].
+#[inline(always)]
+unsafe fn make_room(this: *mut Thread, target: *mut Greenlet) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let stack = (*target).stack;
+        let head = (*stack).head;
+        if head.is_null() {
+            (*target).next = ptr::null_mut();
+            (*stack).head = target;
+            return true;
+        }
+        // If it is the head nobody is below it.
+        head == target || make_room_slowly(this, target)
+    }
+}
+
+/// The same, where there may be somebody.
 ///
 /// First every buffer is made large enough, then the bytes are copied, so that running out of
 /// memory leaves everything as it was.
@@ -647,7 +711,7 @@ unsafe fn hand_over(this: *mut Thread, start: usize) -> bool {
 /// Stack and stop of the target are set; all that are linked on the stack are valid; the running one has its start set.
 #[cold]
 #[inline(never)]
-unsafe fn make_room(this: *mut Thread, target: *mut Greenlet) -> bool {
+unsafe fn make_room_slowly(this: *mut Thread, target: *mut Greenlet) -> bool {
     // SAFETY: the caller's promise; of those that are linked, the bytes that are not saved are in place.
     unsafe {
         let (stack, stop) = ((*target).stack, (*target).stop);
@@ -684,16 +748,27 @@ unsafe fn make_room(this: *mut Thread, target: *mut Greenlet) -> bool {
 
 /// Puts the target's bytes back: below its stretch, called by the assembly. Never null.
 #[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
-unsafe extern "C" fn restore(ctx: *mut c_void, _sp: *mut c_void) -> *mut c_void {
+unsafe extern "C" fn restore(ctx: *mut c_void, sp: *mut c_void) -> *mut c_void {
     let this: *mut Thread = ctx.cast();
     // SAFETY: `save` has made the target the current one and its stretch free.
     unsafe {
         let current = (*this).current;
         tools::arrived(current);
-        if !(*current).restore_in_line() {
-            (*current).restore();
+        if !(*current).restore_in_line(sp.addr()) {
+            return restore_slowly(ctx);
         }
     }
+    ctx
+}
+
+/// The rest of `restore`. A function of its own, and the last thing that is called, so that the common one keeps nothing.
+#[cold]
+#[inline(never)]
+#[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
+unsafe extern "C" fn restore_slowly(ctx: *mut c_void) -> *mut c_void {
+    let this: *mut Thread = ctx.cast();
+    // SAFETY: as in `restore`.
+    unsafe { (*(*this).current).restore() };
     ctx
 }
 
