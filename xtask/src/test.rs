@@ -4,8 +4,9 @@ use crate::args::Args;
 use crate::cross::{self, test_run};
 use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
-use crate::targets::TARGETS;
+use crate::targets::{TARGETS, Target};
 use crate::{apt, cfi, counts, fuzz, memcheck, mutate, python, vendoring};
+use std::sync::Mutex;
 
 /// One row: what it is called, what it needs, and how it is run.
 pub struct Row {
@@ -14,8 +15,11 @@ pub struct Row {
     pub packages: Vec<&'static str>,
     /// Is it among those of `--quick`?
     pub quick: bool,
-    pub run: Box<dyn Fn() -> Outcome>,
+    pub run: Work,
 }
+
+/// What a row does, on whichever lane.
+pub type Work = Box<dyn Fn() -> Outcome + Send>;
 
 /// Arguments for the examples that want some. The others are run without.
 const EXAMPLE_ARGUMENTS: &[(&str, &str)] = &[("million", "100000")];
@@ -32,42 +36,62 @@ pub fn command(args: Args) -> Result<bool, String> {
     let quick = args.flag("--quick");
     let only = args.option("--only").unwrap_or("");
     let install = args.flag("--install");
-    let wanted = |lane: &Lane| {
-        let mut rows = lane(quick, install);
+    let wanted = |mut rows: Vec<Row>| {
         rows.retain(|row| row.name.contains(only) && (row.quick || !quick));
         rows
     };
-    let all: Vec<Vec<Row>> = LANES.iter().map(wanted).collect();
-    let side_by_side = all.iter().filter(|rows| !rows.is_empty()).count() > 1;
-    let packages: Vec<_> = all.into_iter().flatten().flat_map(|row| row.packages).collect();
+    let lanes = [rows(quick, install), python::rows(install)].map(wanted);
+    let shared = by_folder(wanted(cross_rows(install)));
+    let side_by_side = lanes.iter().filter(|rows| !rows.is_empty()).count() + shared.len() > 1;
+    let packages = lanes.iter().chain(&shared).flatten().flat_map(|row| &row.packages);
+    let packages: Vec<_> = packages.copied().collect();
     let installed = if install { apt::install(&packages) } else { Ok(()) };
 
-    let mut table = Table::default();
-    let lanes = std::thread::scope(|scope| {
-        let run = |lane| {
-            let mut table = Table::default();
-            for row in wanted(lane) {
-                let mut one = || table.row(&row.name, || outcome(&row, &installed));
-                if side_by_side { in_one_piece(one) } else { one() }
-            }
-            table
-        };
-        let lanes: Vec<_> = LANES.iter().map(|lane| scope.spawn(move || run(lane))).collect();
-        lanes.into_iter().map(|lane| lane.join().expect("no row panics")).collect::<Vec<_>>()
+    // The second lane's programs are single-threaded and wait a lot, so the two run side by side. The rows of one lane share
+    // folders, and run one after the other; at its end each lane takes from those of the other targets what is left of them.
+    let run = |rows: Vec<Row>| {
+        let mut table = Table::default();
+        for row in rows {
+            let mut one = || table.row(&row.name, || outcome(&row, &installed));
+            if side_by_side { in_one_piece(one) } else { one() }
+        }
+        table
+    };
+    let shared = Mutex::new(shared.into_iter().enumerate());
+    let next = || shared.lock().expect("no row runs with the lock").next();
+    let work = |(lane, rows): (usize, Vec<Row>)| {
+        let mut tables = vec![((0, lane), run(rows))];
+        while let Some((at, rows)) = next() {
+            tables.push(((1, at), run(rows)));
+        }
+        tables
+    };
+    let mut tables = std::thread::scope(|scope| {
+        let lanes = lanes.into_iter().enumerate().map(|lane| scope.spawn(move || work(lane)));
+        let lanes: Vec<_> = lanes.collect();
+        lanes.into_iter().flat_map(|lane| lane.join().expect("no row panics")).collect::<Vec<_>>()
     });
-    lanes.into_iter().for_each(|lane| table.append(lane));
+    tables.sort_by_key(|(place, _)| *place);
+    let mut table = Table::default();
+    tables.into_iter().for_each(|(_, part)| table.append(part));
     if table.is_empty() {
         return Err(format!("no row's name has `{only}` in it"));
     }
     Ok(table.finish())
 }
 
-/// Makes rows, in the order in which they run. Its arguments: quick ones only; what is missing may be fetched.
-type Lane = fn(bool, bool) -> Vec<Row>;
-
-/// Lanes run side by side: the second one's programs are single-threaded and wait a lot. The rows of one lane share
-/// folders, and run one after the other.
-const LANES: [Lane; 2] = [rows, |_, install| python::rows(install)];
+/// Those of one triple together, whatever stands after its `+`: they are built in the same folder.
+fn by_folder(rows: Vec<Row>) -> Vec<Vec<Row>> {
+    let folder = |row: &Row| row.name.split('+').next().map(str::to_string);
+    let mut groups: Vec<Vec<Row>> = Vec::new();
+    for row in rows {
+        match groups.iter_mut().find(|group| folder(&group[0]) == folder(&row)) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    groups
+}
 
 fn outcome(row: &Row, installed: &Result<(), String>) -> Outcome {
     match (apt::lacks(&row.packages), installed) {
@@ -81,10 +105,10 @@ fn outcome(row: &Row, installed: &Result<(), String>) -> Outcome {
 /// Every row of the first lane.
 fn rows(quick: bool, install: bool) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut row = |name: &str, quick: bool, run: Box<dyn Fn() -> Outcome>| {
+    let mut row = |name: &str, quick: bool, run: Work| {
         rows.push(Row { name: name.into(), packages: Vec::new(), quick, run });
     };
-    let cargo_test = |words: &'static str| -> Box<dyn Fn() -> Outcome> {
+    let cargo_test = |words: &'static str| -> Work {
         Box::new(move || {
             let run = Run::cargo().words("test --no-fail-fast").words(words);
             let cases = std::env::var_os("PROPTEST_CASES").is_some();
@@ -153,18 +177,22 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
             run: Box::new(move || cfi::outcome(target)),
         });
     }
-    for target in settled().filter(|target| !target.is_host()) {
-        rows.push(Row {
-            name: format!("cross {}", target.name),
-            packages: cross::packages(target),
-            quick: false,
-            run: Box::new(move || match if install { cross::set_up(target) } else { Ok(()) } {
-                Ok(()) => cross::outcome(target, target.cases),
-                Err(why) => Outcome::Failed(why),
-            }),
-        });
-    }
     rows
+}
+
+/// The rows of other targets, which either lane takes.
+fn cross_rows(install: bool) -> Vec<Row> {
+    let settled = TARGETS.iter().filter(|target| target.settled && !target.is_host());
+    let row = |target: &'static Target| Row {
+        name: format!("cross {}", target.name),
+        packages: cross::packages(target),
+        quick: false,
+        run: Box::new(move || match if install { cross::set_up(target) } else { Ok(()) } {
+            Ok(()) => cross::outcome(target, target.cases),
+            Err(why) => Outcome::Failed(why),
+        }),
+    };
+    settled.map(row).collect()
 }
 
 /// A program that must end well and have something to say.
@@ -202,11 +230,25 @@ mod tests {
 
     #[test]
     fn names_of_rows_are_unique() {
-        let names: Vec<String> =
-            LANES.iter().flat_map(|lane| lane(false, false)).map(|row| row.name).collect();
+        let all = [rows(false, false), python::rows(false), cross_rows(false)];
+        let names: Vec<String> = all.into_iter().flatten().map(|row| row.name).collect();
         let mut unique = names.clone();
         unique.sort();
         unique.dedup();
         assert_eq!(unique.len(), names.len());
+    }
+
+    #[test]
+    fn rows_that_are_built_in_one_folder_are_never_side_by_side() {
+        let row = |name: &str| Row {
+            name: name.into(),
+            packages: Vec::new(),
+            quick: false,
+            run: Box::new(|| Outcome::Ok(1)),
+        };
+        let groups = by_folder(["cross a", "cross b", "cross a+x"].map(row).into());
+        let names: Vec<Vec<&str>> =
+            groups.iter().map(|group| group.iter().map(|row| &*row.name).collect()).collect();
+        assert_eq!(names, [vec!["cross a", "cross a+x"], vec!["cross b"]]);
     }
 }

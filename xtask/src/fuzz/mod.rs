@@ -19,7 +19,7 @@ use crate::apt;
 use crate::args::Args;
 use crate::run::{Done, Run, root};
 use crate::table::{Outcome, Table};
-use crate::test::Row;
+use crate::test::{Row, Work};
 use crate::toolchain;
 use std::fs;
 use std::path::PathBuf;
@@ -96,7 +96,7 @@ pub fn command(args: Args) -> Result<bool, String> {
 
 /// The rows of `cargo xtask test`: every target for a minute from its corpus, and a moment more with AddressSanitizer.
 pub fn rows(install: bool) -> Vec<Row> {
-    let row = |name: String, packages: &[&'static str], run: Box<dyn Fn() -> Outcome>| Row {
+    let row = |name: String, packages: &[&'static str], run: Work| Row {
         name,
         packages: packages.to_vec(),
         quick: false,

@@ -22,10 +22,9 @@ use crate::run::{Run, root};
 use crate::table::Outcome;
 use crate::test::Row;
 use interpreter::{Interpreter, LATE_313, Unready, VERSIONS, Version};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use suites::Suite;
 
 /// The versions on which real programs are run too: the packages that they need are not there for all.
@@ -37,7 +36,7 @@ const TYPES_ON: &str = "3.12";
 
 /// Every row. `install`: what is missing may be fetched.
 pub fn rows(install: bool) -> Vec<Row> {
-    let wheels = Rc::new(Wheels::default());
+    let wheels = Arc::new(Wheels::default());
     let mut rows = Vec::new();
     let mut row = |version: &'static Version, suite: Suite, built_for: &'static Version| {
         let wheels = wheels.clone();
@@ -100,12 +99,12 @@ fn ready(version: &Version, install: bool) -> Result<Interpreter, Unready> {
 /// The wheels of this run, each built when it is first asked for.
 #[derive(Default)]
 struct Wheels {
-    built: RefCell<HashMap<&'static str, Result<PathBuf, String>>>,
+    built: Mutex<HashMap<&'static str, Result<PathBuf, String>>>,
 }
 
 impl Wheels {
     fn get(&self, interpreter: &Interpreter) -> Result<PathBuf, Unready> {
-        let mut built = self.built.borrow_mut();
+        let mut built = self.built.lock().expect("no build panics");
         let build = || wheel::build(interpreter, &folder().join("wheels"));
         built.entry(interpreter.name).or_insert_with(build).clone().map_err(Unready::Failed)
     }
