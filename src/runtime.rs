@@ -113,16 +113,19 @@ impl Runtime {
     }
 
     /// The separate stack, mapped at the first call.
+    #[inline(always)]
     pub(crate) fn stack(&self) -> Result<*mut raw::Stack, OutOfMemory> {
+        if self.has_stack() { Ok(self.stack.get()) } else { self.new_stack() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_stack(&self) -> Result<*mut raw::Stack, OutOfMemory> {
         let stack = self.stack.get();
-        // SAFETY: only this thread looks at it, and nobody keeps a reference.
-        unsafe {
-            if (*stack).bounds().1 == 0 {
-                let mapping = Mapping::new(self.stack_size.get())?;
-                mapping.attach(stack, self.thread.get());
-                self.mapping.set(Some(mapping));
-            }
-        }
+        let mapping = Mapping::new(self.stack_size.get())?;
+        // SAFETY: only this thread looks at the stack, and nobody keeps a reference.
+        unsafe { mapping.attach(stack, self.thread.get()) };
+        self.mapping.set(Some(mapping));
         Ok(stack)
     }
 

@@ -185,21 +185,25 @@ impl Greenlet {
         need <= self.capacity && need >= self.capacity / 4
     }
 
-    /// Whether `need` bytes, which are not none, may be saved in line: they are few, and the buffer fits. If so, they have to be.
+    /// Whether `need` bytes, which are not none, may be saved as the buffer is: it fits, and, unless they may be `MUCH`, they are
+    /// few enough to be copied in line. If so, they have to be saved.
     #[inline(always)]
-    pub(super) fn takes_in_line(&mut self, need: usize) -> bool {
-        if tools::ON || need.wrapping_sub(self.least as usize) > self.range as usize {
-            return false;
+    pub(super) fn takes<const MUCH: bool>(&mut self, need: usize) -> bool {
+        let takes = match MUCH {
+            true => self.fits(need),
+            false => !tools::ON && need.wrapping_sub(self.least as usize) <= self.range as usize,
+        };
+        if takes {
+            self.lean = 0;
         }
-        self.lean = 0;
-        true
+        takes
     }
 
     /// Saves the first `need` bytes, of which nothing was saved. They may be none.
     ///
     /// # Safety
     ///
-    /// [`takes_in_line`](Self::takes_in_line) said yes to this `need` if it is not 0; `start` is its start, and all the bytes are in place.
+    /// [`takes`](Self::takes) said yes to this `need` if it is not 0; `start` is its start, and all the bytes are in place.
     #[inline(always)]
     pub(super) unsafe fn save_in_line(&mut self, start: usize, need: usize) {
         // SAFETY: the buffer is large enough; stack and buffer do not overlap.
@@ -306,8 +310,7 @@ impl Greenlet {
     /// # Safety
     ///
     /// As for [`restore_in_line`](Self::restore_in_line).
-    #[inline(never)]
-    #[cfg_attr(greenlet_asan_instrumented, sanitize(address = "off"))]
+    #[inline(always)]
     pub(super) unsafe fn restore(&mut self) {
         // SAFETY: as there.
         unsafe {

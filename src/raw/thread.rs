@@ -570,10 +570,10 @@ unsafe extern "C" fn save<T: Transfer>(ctx: *mut c_void, sp: *mut c_void) -> *mu
         (*current).start = start;
         if !T::FINISH
             && !T::START
-            && let Some(need) = hand_over(this, current, start)
+            && let Some((left, from, need)) = hand_over::<false>(this, current, start)
         {
             let target = (*this).current;
-            (*current).save_in_line(start, need);
+            (*left).save_in_line(from, need);
             bounds::follow((*current).stack, (*target).stack);
             tools::leave(current, (*target).stack, (*target).start, false);
             return ptr::with_exposed_provenance_mut((*target).start);
@@ -591,6 +591,16 @@ unsafe extern "C" fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -
     unsafe {
         let (current, target) = ((*this).current, (*this).target);
         let left = (*current).stack;
+        if !T::FINISH
+            && !T::START
+            && let Some((lowest, from, need)) = hand_over::<true>(this, current, start)
+        {
+            (*lowest).save_up_to(from + need);
+            let at = (*target).start;
+            bounds::follow(left, (*target).stack);
+            tools::leave(current, (*target).stack, at, false);
+            return ptr::with_exposed_provenance_mut(at);
+        }
         let same = left == (*target).stack;
         if T::START {
             (*target).stop = match (same, T::FINISH) {
@@ -626,56 +636,67 @@ unsafe extern "C" fn save_slowly<T: Transfer>(this: *mut Thread, start: usize) -
     }
 }
 
-/// The common switch, without a loop over greenlets and without a call: the running one is the only one with bytes in
-/// the way, they are few, and its buffer fits. How many they are; they have to be saved at once. `None`, and nothing done, otherwise.
+/// The common switch, without a loop over greenlets and without a call: at most one greenlet has bytes in the way (the running
+/// one, or who ran last on the target's stack), nothing of it is saved, the bytes are few (unless they may be `MUCH`), and its
+/// buffer fits. Who it is, and how many they are; they have to be saved at once. `None`, and nothing done, otherwise.
 ///
 /// The bytes are copied by the caller, when all else has been done: then nothing has to be kept in registers meanwhile.
 ///
 /// # Safety
 ///
-/// As for [`make_room`]; the start of the running one is set, and the target has begun.
+/// As for [`make_room`]; `start` is that of the running one, which is set, and the target has begun.
 #[inline(always)]
-unsafe fn hand_over(this: *mut Thread, current: *mut Greenlet, start: usize) -> Option<usize> {
-    // SAFETY: the caller's promise. Of the running one nothing is saved.
+unsafe fn hand_over<const MUCH: bool>(
+    this: *mut Thread,
+    current: *mut Greenlet,
+    start: usize,
+) -> Option<(*mut Greenlet, usize, usize)> {
+    // SAFETY: the caller's promise. Of the running one nothing is saved; what is linked is valid.
     unsafe {
         let target = (*this).target;
         let (stack, stop) = ((*target).stack, (*target).stop);
-        let need;
+        let (mut lowest, mut start) = (current, start);
         if (*current).stack != stack {
-            // Nobody is below the target: there is only something to put back.
-            if (*stack).head != target {
+            let head = (*stack).head;
+            if head == target {
+                // Nobody is below the target: there is only something to put back.
+                (*this).current = target;
+                return Some((current, start, 0));
+            }
+            if head.is_null() || (*head).saved != 0 {
                 return None;
             }
-            need = 0;
-        } else if (*current).stop > stop {
-            // The running one reaches above the target's stop, and keeps what it has there.
+            (lowest, start) = (head, (*head).start);
+        }
+        let need;
+        if (*lowest).stop > stop {
+            // It reaches above the target's stop, and keeps what it has there.
             if start < stop {
                 need = stop - start;
-                if !(*current).takes_in_line(need) {
+                if !(*lowest).takes::<MUCH>(need) {
                     return None;
                 }
             } else {
                 need = 0;
             }
-            (*target).next = current;
-            (*stack).head = target;
+            (*target).next = lowest;
         } else {
-            let next = (*current).next;
+            let next = (*lowest).next;
             let clear = next.is_null()
                 || next == target
                 || ((*next).stop > stop && (*next).start + (*next).saved >= stop);
-            need = (*current).stop - start;
-            if !clear || !(*current).takes_in_line(need) {
+            need = (*lowest).stop - start;
+            if !clear || !(*lowest).takes::<MUCH>(need) {
                 return None;
             }
-            (*current).next = ptr::null_mut();
+            (*lowest).next = ptr::null_mut();
             if next != target {
                 (*target).next = next;
             }
-            (*stack).head = target;
         }
+        (*stack).head = target;
         (*this).current = target;
-        Some(need)
+        Some((lowest, start, need))
     }
 }
 
