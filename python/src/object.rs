@@ -542,6 +542,8 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
         let mut kept = false;
         if suspended {
             let state = Imp::state(imp);
+            // First: an exception that is being handled has a traceback, and that has frame objects.
+            gr_state_clear(state);
             kept = gr_frames_observed(state, peek, imp.cast()) != 0;
             let arguments = (*imp).call_count.min(8) as c_int;
             if (thread_ends || cfg!(py311)) && (*imp).call_count as c_int == arguments {
@@ -560,7 +562,6 @@ pub unsafe fn abandon_with(imp: *mut Imp, thread_ends: bool) {
         if suspended {
             root::give(gr_state_abandon(Imp::state(imp), kept.into()));
             (*imp).exposed = false;
-            gr_state_clear(Imp::state(imp));
         }
         for object in &released[..count as usize] {
             decref(*object);

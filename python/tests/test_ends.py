@@ -1,10 +1,13 @@
 """The ends: of a thread, of a forked process, of the interpreter, with greenlets in every stage."""
 
+import contextvars
+import gc
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 
 import pytest
 
@@ -297,6 +300,61 @@ def test_a_greenlet_whose_thread_has_ended():
         in_thread(lambda: setattr(suspended_here(), "parent", g))
     with pytest.raises(Exception):
         g.throw(KeyError)
+
+
+variable = contextvars.ContextVar("variable")
+
+
+class Thing:
+    pass
+
+
+class Fault(Exception):
+    pass
+
+
+def leave_one_suspended(kept, see):
+    """A thread that ends while a greenlet of it is suspended: in a call that has an argument, while an exception is handled, with a
+    context. `see` is told each object that it, or what it runs, has."""
+
+    def body(argument):
+        local = see("local", Thing())
+        variable.set(see("context", Thing()))
+        try:
+            raise see("exception", Fault())
+        except Fault:
+            getcurrent().parent.switch(see("sent", Thing()))
+        return local, argument
+
+    def work():
+        g = see("greenlet", greenlet(body))
+        g.attribute = see("attribute", Thing())
+        see("main", getcurrent())
+        g.switch(see("argument", Thing()))
+        kept.append(g)
+
+    in_thread(work)
+
+
+def test_what_is_given_up_of_a_greenlet_whose_thread_has_ended():
+    """All but what the local variables hold, and from 3.15 on that as well."""
+    references, kept = {}, []
+
+    def see(name, thing):
+        references[name] = weakref.ref(thing)
+        return thing
+
+    leave_one_suspended(kept, see)
+    assert {name for name, reference in references.items() if reference() is None} <= {"sent"}
+    assert kept.pop().dead
+    gc.collect()
+    left = {name for name, reference in references.items() if reference() is not None}
+    if sys.version_info >= (3, 15):
+        assert left == set()
+    elif sys.version_info >= (3, 11):
+        assert left == {"local", "argument"}
+    else:  # the innermost frame is an object, and all of it goes
+        assert left == {"main", "sent", "argument"}
 
 
 def test_greenlets_dropped_by_other_threads_end_in_their_own():

@@ -44,9 +44,8 @@ def dive(levels, action):
     return results[0]
 
 
-def drop_a_chain(innermost=None):
-    it, references = chain(innermost or Thing())
-    innermost = None
+def drop_a_chain(make_innermost=Thing):
+    it, references = chain(make_innermost())
     del it
     return references, living(references)
 
@@ -110,7 +109,7 @@ def test_an_exception_goes_to_the_parent_all_the_same(levels):
 
 def test_a_finalizer_may_switch(levels):
     main = getcurrent()
-    g = greenlet(lambda: drop_a_chain(Last(lambda: main.switch("in the finalizer"))))
+    g = greenlet(lambda: drop_a_chain(lambda: Last(lambda: main.switch("in the finalizer"))))
 
     def there_and_back():
         assert g.switch() == "in the finalizer"
