@@ -83,6 +83,11 @@ fn tools(sanitizers: &str) {
     if instrumented || env::var_os("CARGO_FEATURE_ASAN").is_some() {
         println!("cargo::rustc-cfg=greenlet_asan");
     }
+    // For `tests/races.rs`: the crate itself need not know.
+    println!("cargo::rustc-check-cfg=cfg(greenlet_tsan)");
+    if sanitizers.split(',').any(|one| one == "thread") {
+        println!("cargo::rustc-cfg=greenlet_tsan");
+    }
     println!("cargo::rustc-check-cfg=cfg(greenlet_valgrind)");
     if env::var_os("CARGO_FEATURE_VALGRIND").is_some() {
         println!("cargo::rustc-cfg=greenlet_valgrind");

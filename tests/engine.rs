@@ -1,22 +1,22 @@
 //! The engine: random programs against a model, and one test for each thing that it promises.
 //!
-//! `engine/program.rs` has the programs and the model, `engine/promises.rs` the single tests.
+//! `engine/program.rs` has the programs and the model, `engine/room.rs` their memory, `engine/promises.rs` the single tests.
 
 #[path = "engine/program.rs"]
 mod program;
 #[path = "engine/promises.rs"]
 mod promises;
+#[path = "engine/room.rs"]
+mod room;
 
-use program::{BLOCKS, GREENLETS, Host, Misuse, Op, STACKS, World};
+use program::{GREENLETS, Misuse, Op, STACKS};
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::mem::MaybeUninit;
+use room::Room;
 use std::sync::{Mutex, MutexGuard};
 
-/// The second is so small that it is nearly full at times.
-const STACK_SIZES: [usize; 2] = [512 << 10, 64 << 10];
-const BLOCK_SIZE: usize = 128 << 10;
-const LEND_SIZE: usize = 8 << 10;
+/// So small that it is nearly full at times.
+const SECOND_STACK: usize = 64 << 10;
 
 /// A program's state is one static: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -24,62 +24,11 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// What a program needs of memory, on the heap.
-struct Room {
-    world: Box<MaybeUninit<World>>,
-    blocks: Vec<Vec<u128>>,
-}
-
-impl Room {
-    fn new() -> Room {
-        let sizes = [STACK_SIZES[0], STACK_SIZES[1], BLOCKS * BLOCK_SIZE, GREENLETS * LEND_SIZE];
-        let blocks = sizes.map(|size| vec![0; size / size_of::<u128>()]).into();
-        Room { world: Box::new(MaybeUninit::uninit()), blocks }
-    }
-
-    fn host(&mut self) -> Host {
-        let [one, two, pool, lend] = [0, 1, 2, 3].map(|i| self.blocks[i].as_mut_ptr().cast());
-        let trace = std::env::var_os("GREENLET_TRACE").is_some();
-        Host {
-            stacks: [(one, STACK_SIZES[0]), (two, STACK_SIZES[1])],
-            native_bottom: 0,
-            // SPARC's windows are spilled there, too (`spill_windows`).
-            reserve: if cfg!(target_arch = "sparc64") { 20 << 10 } else { 12 << 10 },
-            pool,
-            block_size: BLOCK_SIZE,
-            lend,
-            lend_size: LEND_SIZE,
-            trace: trace.then_some(|step, me, op| eprintln!("{step:4}: {me} runs: {op:?}")),
-        }
-    }
-
-    fn run(&mut self, ops: &[Op]) -> Result<usize, program::Failure> {
-        let _alone = alone();
-        let host = self.host();
-        // SAFETY: all is on the heap, and nobody else runs.
-        unsafe { program::run_list(self.world.as_mut_ptr(), host, ops) }
-    }
-}
-
 fn op() -> impl Strategy<Value = Op> {
     let who = || 0..GREENLETS as u8;
     let on = || 0..STACKS as u8;
     let lend = prop_oneof![5 => Just(0u16), 1 => 64u16..6000];
-    let misuse = (who(), 0..13).prop_map(|(who, what)| match what {
-        0 => Misuse::ReleaseSelf,
-        1 => Misuse::ReleaseForeign,
-        2 => Misuse::SwitchToForeign,
-        3 => Misuse::SwitchToSelf,
-        4 => Misuse::FinishIntoSelf,
-        5 => Misuse::FinishIntoForeign,
-        6 => Misuse::ReleaseInactive(who),
-        7 => Misuse::StartActive(who),
-        8 => Misuse::StartOnForeignStack(who),
-        9 => Misuse::SwitchToInactive(who),
-        10 => Misuse::FinishIntoInactive(who),
-        11 => Misuse::FinishAndStartActive(who),
-        _ => Misuse::FinishAndStartOnForeignStack(who),
-    });
+    let misuse = (0..Misuse::KINDS, who()).prop_map(|(kind, who)| Misuse::of_kind(kind, who));
     prop_oneof![
         15 => (0u8..4).prop_map(|size| Op::Deeper { size }),
         10 => Just(Op::Shallower),
@@ -111,7 +60,10 @@ fn op_on_one_stack(on: u8) -> impl Strategy<Value = Op> {
 }
 
 fn check(ops: &[Op]) -> Result<(), TestCaseError> {
-    match Room::new().run(ops) {
+    let _alone = alone();
+    let mut room = Room::new(SECOND_STACK);
+    let host = room.host();
+    match room.run_list(host, ops) {
         Ok(_) => Ok(()),
         Err(failure) => Err(TestCaseError::fail(format!("{failure:#?}"))),
     }
@@ -139,7 +91,7 @@ proptest! {
 }
 
 fn built_in_programs(allocator: bool) {
-    let mut room = Room::new();
+    let mut room = Room::new(SECOND_STACK);
     let mut arrivals = 0;
     for seed in 1..=20 {
         let _alone = alone();
@@ -147,8 +99,7 @@ fn built_in_programs(allocator: bool) {
         if !allocator {
             host.pool = std::ptr::null_mut();
         }
-        // SAFETY: all is on the heap, and nobody else runs.
-        let result = unsafe { program::run_random(room.world.as_mut_ptr(), host, seed, 500) };
+        let result = room.run_random(host, seed, 500);
         arrivals += result.unwrap_or_else(|failure| panic!("seed {seed}: {failure:#?}"));
     }
     assert!(arrivals > 2000, "only {arrivals} arrivals");

@@ -15,7 +15,7 @@ mod shrink;
 
 use model::{Op, Style, Ty};
 use proptest::prelude::*;
-use std::fmt::{self, Debug, Write};
+use std::fmt::{self, Debug};
 use std::sync::Once;
 
 #[global_allocator]
@@ -93,12 +93,7 @@ fn difference(model: &model::Model) -> Option<String> {
     if std::env::var_os("GREENLET_TRACE").is_some() {
         eprintln!("{:#?}", model.steps);
     }
-    let difference = real::run(&model.steps).difference(&model.log)?;
-    let mut text = String::from("the logs differ.\nThe program:\n");
-    for step in &model.steps {
-        writeln!(text, "    {step:?}").unwrap();
-    }
-    Some(text + &difference)
+    real::difference(&model.steps, &model.log)
 }
 
 fn check(Program(ops): &Program) -> Result<(), TestCaseError> {

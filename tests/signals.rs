@@ -8,10 +8,12 @@
 #[path = "engine/program.rs"]
 #[allow(dead_code, reason = "the programs are made by the generator in it")]
 mod program;
+#[path = "engine/room.rs"]
+mod room;
 
-use program::{BLOCKS, GREENLETS, Host, World};
+use room::Room;
 use std::hint::black_box;
-use std::mem::{MaybeUninit, zeroed};
+use std::mem::zeroed;
 use std::ptr::{null_mut, write_volatile};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
@@ -19,9 +21,7 @@ use std::time::Duration;
 
 /// What the deepest program leaves for handlers: a signal's frame has all vector registers in it, 11 KiB on some processors.
 const RESERVE: usize = 48 << 10;
-const STACK_SIZES: [usize; 2] = [512 << 10, 128 << 10];
-const BLOCK_SIZE: usize = 128 << 10;
-const LEND_SIZE: usize = 8 << 10;
+const SECOND_STACK: usize = 128 << 10;
 
 /// Programs go on until so many signals have come.
 const SIGNALS: usize = 300;
@@ -66,10 +66,11 @@ fn storm(flags: libc::c_int) -> usize {
                 std::thread::sleep(Duration::from_micros(20));
             }
         });
+        let mut room = Room::new(SECOND_STACK);
         let mut arrivals = 0;
         let mut seed = 1;
         while HANDLED.load(Relaxed) - before < SIGNALS || seed < 20 {
-            arrivals += program(seed);
+            arrivals += program(&mut room, seed);
             seed += 1;
         }
         over.store(true, Relaxed);
@@ -79,24 +80,9 @@ fn storm(flags: libc::c_int) -> usize {
 }
 
 /// One random program on the thread's own stack and two separate ones. Everything is on the heap.
-fn program(seed: u32) -> usize {
-    let mut world = Box::new(MaybeUninit::<World>::uninit());
-    let sizes = [STACK_SIZES[0], STACK_SIZES[1], BLOCKS * BLOCK_SIZE, GREENLETS * LEND_SIZE];
-    let mut blocks = sizes.map(|size| vec![0u128; size / size_of::<u128>()]);
-    let [one, two, pool, lend] = blocks.each_mut().map(|block| block.as_mut_ptr().cast());
-    let host = Host {
-        stacks: [(one, STACK_SIZES[0]), (two, STACK_SIZES[1])],
-        native_bottom: 0,
-        reserve: RESERVE,
-        pool,
-        block_size: BLOCK_SIZE,
-        lend,
-        lend_size: LEND_SIZE,
-        trace: None,
-    };
-    // SAFETY: all is on the heap, and nobody else runs.
-    let result = unsafe { program::run_random(world.as_mut_ptr(), host, seed, 400) };
-    result.unwrap_or_else(|failure| panic!("seed {seed}: {failure:#?}"))
+fn program(room: &mut Room, seed: u32) -> usize {
+    let host = program::Host { reserve: RESERVE, ..room.host() };
+    room.run_random(host, seed, 400).unwrap_or_else(|failure| panic!("seed {seed}: {failure:#?}"))
 }
 
 #[test]

@@ -53,15 +53,7 @@ proptest! {
     #[test]
     fn random_programs_do_what_the_model_says(ops in prop::collection::vec(op(), 0..120)) {
         let model = model::run(&ops);
-        let found = real::run(&model.steps);
-        let same = model.log.iter().zip(&found).take_while(|(a, b)| a == b).count();
-        prop_assert!(
-            model.log == found,
-            "the steps: {:#?}\nthe log: {:#?}\nexpected then: {:#?}\nfound: {:#?}",
-            model.steps,
-            &found[..same],
-            &model.log[same..],
-            &found[same..]
-        );
+        let difference = real::difference(&model.steps, &model.log);
+        prop_assert!(difference.is_none(), "{}", difference.unwrap_or_default());
     }
 }

@@ -56,15 +56,7 @@ fuzz_target!(init: panics_of_programs_are_meant(), |data: &[u8]| {
         ops.push(op(&mut bytes));
     }
     let model = model::run(&ops);
-    let found = real::run(&model.steps);
-    if model.log != found {
-        let same = model.log.iter().zip(&found).take_while(|(a, b)| a == b).count();
-        panic!(
-            "the logs differ.\nThe steps: {:#?}\nThe log: {:#?}\nexpected then: {:#?}\nfound: {:#?}",
-            model.steps,
-            &found[..same],
-            &model.log[same..],
-            &found[same..]
-        );
+    if let Some(difference) = real::difference(&model.steps, &model.log) {
+        panic!("{difference}");
     }
 });

@@ -75,6 +75,30 @@ pub enum Misuse {
     ReleaseInactive(u8),
 }
 
+impl Misuse {
+    /// How many kinds there are.
+    pub const KINDS: u8 = 13;
+
+    /// The kinds by number, so that whoever makes programs need not name them. (The fuzz target's corpus has their numbers.)
+    pub fn of_kind(kind: u8, who: u8) -> Misuse {
+        match kind % Self::KINDS {
+            0 => Misuse::ReleaseSelf,
+            1 => Misuse::ReleaseForeign,
+            2 => Misuse::SwitchToForeign,
+            3 => Misuse::SwitchToSelf,
+            4 => Misuse::FinishIntoSelf,
+            5 => Misuse::FinishIntoForeign,
+            6 => Misuse::ReleaseInactive(who),
+            7 => Misuse::StartActive(who),
+            8 => Misuse::StartOnForeignStack(who),
+            9 => Misuse::SwitchToInactive(who),
+            10 => Misuse::FinishIntoInactive(who),
+            11 => Misuse::FinishAndStartActive(who),
+            _ => Misuse::FinishAndStartOnForeignStack(who),
+        }
+    }
+}
+
 impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stack = |on: u8| ["native", "stack 1", "stack 2"][on as usize % STACKS];
@@ -1271,25 +1295,7 @@ impl Random {
             63..80 => Op::Deeper { size: self.below(4) as u8 },
             80..90 => Op::Shallower,
             90..94 => Op::Starve { after: self.below(3) as u8, times: self.below(3) as u8 },
-            _ => Op::Misuse(self.misuse(who)),
-        }
-    }
-
-    fn misuse(&mut self, who: u8) -> Misuse {
-        match self.below(13) {
-            0 => Misuse::StartActive(who),
-            1 => Misuse::StartOnForeignStack(who),
-            2 => Misuse::SwitchToInactive(who),
-            3 => Misuse::SwitchToForeign,
-            4 => Misuse::SwitchToSelf,
-            5 => Misuse::FinishIntoSelf,
-            6 => Misuse::FinishIntoInactive(who),
-            7 => Misuse::FinishIntoForeign,
-            8 => Misuse::FinishAndStartActive(who),
-            9 => Misuse::FinishAndStartOnForeignStack(who),
-            10 => Misuse::ReleaseSelf,
-            11 => Misuse::ReleaseForeign,
-            _ => Misuse::ReleaseInactive(who),
+            _ => Op::Misuse(Misuse::of_kind(self.below(Misuse::KINDS as u32) as u8, who)),
         }
     }
 }

@@ -24,17 +24,27 @@ use std::task::{Context, Poll, Waker};
 
 type Log = Arc<Mutex<Found>>;
 
+/// Carries out the steps, and says how the log differs from what is expected, if it does.
+pub fn difference(steps: &[Step], expected: &[String]) -> Option<String> {
+    let found = run(steps).difference(expected)?;
+    let mut text = String::from("the logs differ.\nThe program:\n");
+    for step in steps {
+        writeln!(text, "    {step:?}").unwrap();
+    }
+    Some(text + &found)
+}
+
 /// What happened.
 #[derive(Default)]
-pub struct Found {
-    pub log: Vec<String>,
+struct Found {
+    log: Vec<String>,
     /// From here on something else than the model says may happen: there was no memory for the last switch of a greenlet.
     lost: Option<usize>,
 }
 
 impl Found {
     /// What differs from what is expected, or is broken in any case.
-    pub fn difference(&self, expected: &[String]) -> Option<String> {
+    fn difference(&self, expected: &[String]) -> Option<String> {
         let known = self.lost.unwrap_or(usize::MAX);
         let same = expected.iter().zip(&self.log).take_while(|(a, b)| a == b).count();
         let complete = self.log.len() == expected.len() && same == expected.len();
@@ -145,7 +155,7 @@ fn from_below<T>(f: impl FnOnce() -> T) -> T {
 }
 
 /// Carries out the steps on a thread of its own.
-pub fn run(steps: &[Step]) -> Found {
+fn run(steps: &[Step]) -> Found {
     let log = Log::default();
     let (steps, of_thread) = (steps.to_vec(), log.clone());
     let thread = std::thread::Builder::new().name(QUIET.into());

@@ -19,8 +19,22 @@ struct World {
     over: Cell<bool>,
 }
 
+/// Carries out the steps, and says how the log differs from what is expected, if it does.
+pub fn difference(steps: &[Step], expected: &[String]) -> Option<String> {
+    let found = run(steps);
+    let same = expected.iter().zip(&found).take_while(|(a, b)| a == b).count();
+    (found != expected).then(|| {
+        format!(
+            "the logs differ.\nThe steps: {steps:#?}\nThe log: {:#?}\nexpected then: {:#?}\nfound: {:#?}",
+            &found[..same],
+            &expected[same..],
+            &found[same..]
+        )
+    })
+}
+
 /// Carries out the steps on a thread of its own.
-pub fn run(steps: &[Step]) -> Vec<String> {
+fn run(steps: &[Step]) -> Vec<String> {
     let steps = steps.to_vec();
     let thread = std::thread::spawn(move || {
         let world = Rc::new(World {

@@ -5,7 +5,7 @@ use crate::cross::{self, test_run};
 use crate::run::{Run, in_one_piece, root};
 use crate::table::{Outcome, Table};
 use crate::targets::{TARGETS, Target};
-use crate::{apt, cfi, counts, fuzz, memcheck, mutate, python, vendoring};
+use crate::{apt, cfi, counts, fuzz, memcheck, mutate, python, races, vendoring};
 use std::sync::Mutex;
 
 /// One row: what it is called, what it needs, and how it is run.
@@ -151,6 +151,12 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
             packages: memcheck::PACKAGES.to_vec(),
             quick: false,
             run: Box::new(memcheck::outcome),
+        });
+        rows.push(Row {
+            name: "thread sanitizer".into(),
+            packages: races::packages(),
+            quick: false,
+            run: Box::new(move || races::outcome(install)),
         });
         rows.push(Row {
             name: "instruction counts".into(),

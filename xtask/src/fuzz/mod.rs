@@ -11,13 +11,13 @@
 //!         fuzz/corpus/T.txt ◄──pack── merge ◄───┘◄────── (--minimize)
 //! ```
 
-mod asan;
 mod corpus;
 mod coverage;
 
 use crate::apt;
 use crate::args::Args;
 use crate::run::{Done, Run, root};
+use crate::sanitizer;
 use crate::table::{Outcome, Table};
 use crate::test::{Row, Work};
 use crate::toolchain;
@@ -67,15 +67,15 @@ pub fn command(args: Args) -> Result<bool, String> {
     }
     let chosen = if args.words.is_empty() { all } else { args.words.clone() };
     if args.flag("--install") {
-        apt::install(&[PACKAGES, asan::PACKAGES, coverage::PACKAGES].concat())?;
-        asan::fetch()?;
+        apt::install(&[PACKAGES, sanitizer::PACKAGES, coverage::PACKAGES].concat())?;
+        sanitizer::fetch()?;
     }
     if args.flag("--coverage") {
         return coverage::report(&chosen);
     }
     let asan = args.flag("--asan");
     let lacks = match asan {
-        true => apt::lacks(asan::PACKAGES).or_else(asan::lacks),
+        true => apt::lacks(sanitizer::PACKAGES).or_else(sanitizer::lacks),
         false => apt::lacks(PACKAGES),
     };
     if let Some(why) = lacks {
@@ -109,12 +109,15 @@ pub fn rows(install: bool) -> Vec<Row> {
         rows.push(row(format!("fuzz: {target}"), PACKAGES, Box::new(run)));
         if target != READS_FRAMES && cfg!(target_arch = "x86_64") {
             let name = target.clone();
-            let run = move || match (if install { asan::fetch() } else { Ok(()) }, asan::lacks()) {
+            let run = move || match (
+                if install { sanitizer::fetch() } else { Ok(()) },
+                sanitizer::lacks(),
+            ) {
                 (Err(why), _) => Outcome::Failed(why),
                 (Ok(()), Some(why)) => Outcome::Skipped(why),
                 (Ok(()), None) => outcome(&name, SECONDS / 3, Build::Sanitized),
             };
-            rows.push(row(format!("asan: {target}"), asan::PACKAGES, Box::new(run)));
+            rows.push(row(format!("asan: {target}"), sanitizer::PACKAGES, Box::new(run)));
         }
     }
     rows
@@ -141,7 +144,9 @@ fn scratch() -> PathBuf {
 fn build(target: &str, how: Build) -> Result<PathBuf, String> {
     let (directory, flags) = match how {
         Build::Plain => ("build", COVERED.to_string()),
-        Build::Sanitized => (SANITIZED_FOLDER, format!("{COVERED} {}", asan::flags())),
+        Build::Sanitized => {
+            (SANITIZED_FOLDER, format!("{COVERED} {}", sanitizer::flags("address")))
+        }
         Build::Coverage => ("coverage", "--cfg fuzzing -Cinstrument-coverage".to_string()),
     };
     let directory = scratch().join(directory);

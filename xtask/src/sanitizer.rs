@@ -1,4 +1,4 @@
-//! AddressSanitizer for the fuzz targets: the compiler's flags, and LLVM's runtime.
+//! The sanitizers: the compiler's flags, and LLVM's runtime.
 //!
 //! The package with the runtime is unpacked and not installed: it depends on a second C library, for 32-bit programs, which the loader of
 //! emulated ones then finds before their own, and hangs.
@@ -20,7 +20,7 @@ fn folder() -> PathBuf {
 /// Why it cannot be used here.
 pub fn lacks() -> Option<String> {
     let there = folder().exists();
-    (!there).then(|| format!("needs {RUNTIME}, unpacked by `cargo xtask fuzz --asan --install`"))
+    (!there).then(|| format!("needs {RUNTIME}, unpacked by `cargo xtask test --install`"))
 }
 
 /// Fetches the runtime, if it is not there.
@@ -44,11 +44,12 @@ pub fn fetch() -> Result<(), String> {
     }
 }
 
-/// What the compiler is told. `-Z` is for nightly ones, unless `RUSTC_BOOTSTRAP` says that this is one.
-pub fn flags() -> String {
+/// What the compiler is told for a sanitizer, by LLVM's name for it. `-Z` is for nightly ones, unless `RUSTC_BOOTSTRAP` says that this is
+/// one.
+pub fn flags(kind: &str) -> String {
     let resources = folder().join("usr/lib/llvm-22/lib/clang/22");
     format!(
-        "-Zsanitizer=address -Zexternal-clangrt -Clinker=clang-22 -Clink-arg=-fsanitize=address \
+        "-Zsanitizer={kind} -Zexternal-clangrt -Clinker=clang-22 -Clink-arg=-fsanitize={kind} \
          -Clink-arg=-resource-dir={}",
         resources.display()
     )
