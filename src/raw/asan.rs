@@ -141,7 +141,7 @@ impl Kept {
     /// # Safety
     ///
     /// That of as many bytes was taken, and they are in place again at `start`.
-    pub unsafe fn put(&mut self, start: usize, bytes: usize) {
+    pub unsafe fn put(&self, start: usize, bytes: usize) {
         let (scale, base) = mapping();
         // SAFETY: the caller's promise.
         unsafe {
@@ -152,9 +152,6 @@ impl Kept {
             );
         }
     }
-
-    /// Nothing to be done before somebody looks: [`copy`] is not watched.
-    pub fn show(&self, _start: usize, _from: usize, _end: usize) {}
 
     pub fn free(&mut self) {
         if !self.fake_stack.is_null() {

@@ -149,7 +149,6 @@ impl Greenlet {
             return None;
         }
         let offset = address - self.start;
-        self.kept.show(self.start, self.saved, usize::MAX);
         Some(if offset < self.saved {
             (self.buffer.wrapping_add(offset), self.saved - offset)
         } else {

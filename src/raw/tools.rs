@@ -41,9 +41,7 @@ mod off {
         #[inline(always)]
         pub unsafe fn take(&mut self, _offset: usize, _from: usize, _end: usize) {}
         #[inline(always)]
-        pub unsafe fn put(&mut self, _start: usize, _bytes: usize) {}
-        #[inline(always)]
-        pub fn show(&self, _start: usize, _from: usize, _end: usize) {}
+        pub unsafe fn put(&self, _start: usize, _bytes: usize) {}
         #[inline(always)]
         pub fn free(&mut self) {}
     }
