@@ -187,6 +187,22 @@ unsafe extern "C" fn gr_set_parent(
     unsafe { set_parent(this, parent) }
 }
 
+/// Sets the error that an object is no greenlet.
+///
+/// # Safety
+///
+/// It is an object.
+pub unsafe fn refuse_other(object: *mut PyObject) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        PyErr_Format(
+            PyExc_TypeError,
+            c"GreenletChecker: Expected any type of greenlet, not %s".as_ptr(),
+            gr_type_name(object),
+        );
+    }
+}
+
 /// `g.parent = parent`; null: `del g.parent`.
 ///
 /// # Safety
@@ -208,11 +224,7 @@ pub unsafe fn set_parent(this: *mut PyGreenlet, parent: *mut PyObject) -> c_int 
         }
         let new = as_greenlet(parent);
         if new.is_null() {
-            PyErr_Format(
-                PyExc_TypeError,
-                c"GreenletChecker: Expected any type of greenlet, not %s".as_ptr(),
-                gr_type_name(parent),
-            );
+            refuse_other(parent);
             return -1;
         }
         let mut thread = ptr::null_mut();

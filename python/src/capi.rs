@@ -115,8 +115,16 @@ unsafe extern "C" fn switch(
 unsafe extern "C" fn set_parent(this: *mut PyObject, parent: *mut PyObject) -> c_int {
     // SAFETY: called with objects or null.
     unsafe {
-        let this = checked(this);
-        if this.is_null() { -1 } else { attrs::set_parent(this, parent) }
+        let greenlet = as_greenlet(this);
+        if !greenlet.is_null() {
+            return attrs::set_parent(greenlet, parent);
+        }
+        if this.is_null() {
+            PyErr_BadArgument();
+        } else {
+            attrs::refuse_other(this);
+        }
+        -1
     }
 }
 

@@ -104,6 +104,9 @@ def test_new_and_parents(probe):
         probe.set_parent(g, g)
     with pytest.raises(AttributeError):
         probe.set_parent(main, g)
+    for child, parent in [(5, main), (g, 5)]:
+        with pytest.raises(TypeError, match="^GreenletChecker: Expected any type of greenlet, not int$"):
+            probe.set_parent(child, parent)
     assert h.switch() == 5
 
 
