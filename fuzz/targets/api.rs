@@ -36,7 +36,6 @@ fn style(bytes: &mut Bytes) -> Style {
 
 fn op(bytes: &mut Bytes) -> Op {
     let rarely = |bytes: &mut Bytes| bytes.once_in(12);
-    // What is not below 26 came later; so inputs that are older still say what they did.
     match bytes.below(36) {
         0..4 => Op::Create {
             parent: bytes.flag().then(|| bytes.below(16)),
