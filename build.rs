@@ -72,25 +72,22 @@ fn main() {
     build.file(format!("arch/{file}")).compile("greenlet_arch");
 }
 
-/// Which tools have to be told of what happens to the stack (`src/raw/tools.rs`), and whether this crate's code is itself instrumented.
+/// Which tool has to be told of what happens to the stack (`src/raw/tools.rs`), and whether this crate's code is itself instrumented.
+/// A program with AddressSanitizer in it does not run under valgrind.
 fn tools(sanitizers: &str) {
-    println!("cargo::rustc-check-cfg=cfg(greenlet_asan)");
-    println!("cargo::rustc-check-cfg=cfg(greenlet_asan_instrumented)");
-    let instrumented = sanitizers.split(',').any(|one| one == "address");
-    if instrumented {
-        println!("cargo::rustc-cfg=greenlet_asan_instrumented");
-    }
-    if instrumented || env::var_os("CARGO_FEATURE_ASAN").is_some() {
-        println!("cargo::rustc-cfg=greenlet_asan");
-    }
-    // For `tests/races.rs`: the crate itself need not know.
-    println!("cargo::rustc-check-cfg=cfg(greenlet_tsan)");
-    if sanitizers.split(',').any(|one| one == "thread") {
-        println!("cargo::rustc-cfg=greenlet_tsan");
-    }
-    println!("cargo::rustc-check-cfg=cfg(greenlet_valgrind)");
-    if env::var_os("CARGO_FEATURE_VALGRIND").is_some() {
-        println!("cargo::rustc-cfg=greenlet_valgrind");
+    let instrumented = |kind: &str| sanitizers.split(',').any(|one| one == kind);
+    let feature = |name: &str| env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
+    let asan = instrumented("address") || feature("ASAN");
+    for (name, on) in [
+        ("greenlet_asan", asan),
+        ("greenlet_asan_instrumented", instrumented("address")),
+        ("greenlet_valgrind", feature("VALGRIND") && !asan),
+        ("greenlet_tsan", instrumented("thread")), // for tests/races.rs
+    ] {
+        println!("cargo::rustc-check-cfg=cfg({name})");
+        if on {
+            println!("cargo::rustc-cfg={name}");
+        }
     }
 }
 

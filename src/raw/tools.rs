@@ -9,17 +9,12 @@
 //! What there is to do is the same for both: what a tool knows of a greenlet's bytes has to go with them. The engine calls this
 //! at each step of a switch, and knows nothing of any tool.
 
-#[cfg(all(greenlet_asan, greenlet_valgrind))]
-compile_error!(
-    "a program runs under AddressSanitizer or under valgrind: one of the features is enough"
-);
-
 /// Is there one? Then no copy is in line, and no switch goes past [`leave`] and [`arrived`].
 pub(super) const ON: bool = cfg!(any(greenlet_asan, greenlet_valgrind));
 
 #[cfg(greenlet_asan)]
 pub(super) use super::asan::*;
-#[cfg(all(greenlet_valgrind, not(greenlet_asan)))]
+#[cfg(greenlet_valgrind)]
 pub(super) use super::valgrind::*;
 #[cfg(not(any(greenlet_asan, greenlet_valgrind)))]
 pub(super) use off::*;
