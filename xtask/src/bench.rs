@@ -6,9 +6,10 @@
 use crate::args::Args;
 use crate::run::{Done, Run, root};
 use crate::table::{Outcome, Table};
-use crate::{apt, python};
+use crate::{apt, counts, python};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// What it needs here, besides the interpreters.
 const PACKAGES: &[&str] = &["valgrind", "python3", "python3-venv", "gcc", "g++", "libc6-dev"];
@@ -27,6 +28,10 @@ pub fn command(args: Args) -> Result<bool, String> {
     let on = args.option("--on");
     if on.is_none() {
         table.row("the crate and its peers", || the_crate(&folder, quick));
+        if !quick {
+            table.row("criterion", || criterion(&folder));
+            table.row("instruction counts", counts::outcome);
+        }
     }
     python::bench::rows(&mut table, &folder, on, quick, install);
     table.row("tables and figure", || report(&folder, quick || on.is_some()));
@@ -44,6 +49,24 @@ fn the_crate(folder: &Path, quick: bool) -> Outcome {
         return Outcome::Failed(error.to_string());
     }
     outcome(&done, &folder.join("crate.json"))
+}
+
+/// All cases with criterion's statistics, as text: with short settings about two minutes.
+fn criterion(folder: &Path) -> Outcome {
+    let run = Run::cargo().words("bench -q -p greenlet-benches --bench speed --");
+    let run = run.words("--warm-up-time 0.1 --measurement-time 0.5 --sample-size 20 --noplot");
+    let done = run.limit(Duration::from_secs(900)).done();
+    let text = folder.join("criterion.txt");
+    match fs::write(&text, &done.stdout) {
+        Ok(()) if done.ok() => {
+            match done.stdout.lines().filter(|line| line.contains("time:")).count() {
+                0 => Outcome::Failed("criterion has measured nothing".into()),
+                measured => Outcome::Ok(measured),
+            }
+        }
+        Ok(()) => Outcome::Failed(done.how()),
+        Err(error) => Outcome::Failed(format!("{}: {error}", text.display())),
+    }
 }
 
 /// The committed files are written by a full run only: a part says less than what they say now.
