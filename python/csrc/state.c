@@ -68,6 +68,23 @@ typedef struct {
 } Link;
 #endif
 
+#if defined(__GNUC__)
+#define RARE __attribute__((cold, noinline))
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define RARE
+#define UNLIKELY(x) (x)
+#endif
+
+#if AT_LEAST(13)
+/* What is null most of the time, and is moved only when it is not. While a flow runs these are null in its own state. */
+typedef struct {
+    PyObject *exc_value;
+    PyObject *delete_later;
+    PyObject *executor;
+} Rare;
+#endif
+
 struct GrState {
 #if AT_LEAST(11)
     Frame *frame;
@@ -80,7 +97,6 @@ struct GrState {
 #endif
     PyObject *context;
     _PyErr_StackItem *exc_info;
-    _PyErr_StackItem exc_state;
 #if HAS_DATA_STACK
     _PyStackChunk *chunk;
     PyObject **top;
@@ -91,15 +107,14 @@ struct GrState {
 #if AT_LEAST(12) && !AT_LEAST(14)
     int c_remaining;
 #endif
-#if AT_LEAST(13)
-    PyObject *delete_later;
-#else
+#if !AT_LEAST(13)
     int trash_nesting;
+    PyObject *exc_value; /* often None, once an exception has been handled */
+#if !AT_LEAST(11)
+    PyObject *exc_type, *exc_traceback;
 #endif
-#if AT_LEAST(14)
-    PyObject *executor;
-#elif AT_LEAST(13)
-    PyObject *executor;
+#else
+    Rare rare;
 #endif
 #if HAS_ENTRY_FRAMES
     Link *links; /* non-null count: the chain is exposed */
@@ -114,14 +129,6 @@ size_t gr_state_size(void) { return sizeof(GrState); }
 
 void gr_state_init(GrState *state) { memset(state, 0, sizeof *state); }
 
-PyThreadState *gr_thread(void) {
-#if AT_LEAST(13)
-    return PyThreadState_GetUnchecked();
-#else
-    return _PyThreadState_UncheckedGet();
-#endif
-}
-
 /* ---- saving and installing ---------------------------------------------------------------------------------- */
 
 static inline int depth_of(PyThreadState *ts) {
@@ -134,92 +141,111 @@ static inline int depth_of(PyThreadState *ts) {
 #endif
 }
 
-static inline void save(PyThreadState *ts, GrState *s) {
-#if !AT_LEAST(11)
-    s->frame = ts->frame;
-    s->cframe = ts->cframe;
-#elif !AT_LEAST(13)
-    s->cframe = ts->cframe;
-    s->frame = ts->cframe->current_frame;
-#else
-    s->frame = ts->current_frame;
-#endif
-    s->context = ts->context;
-    s->exc_info = ts->exc_info;
-    s->exc_state = ts->exc_state;
-#if HAS_DATA_STACK
-    s->chunk = ts->datastack_chunk;
-    s->top = ts->datastack_top;
-    s->limit = ts->datastack_limit;
-#endif
-    s->depth = depth_of(ts);
-#if AT_LEAST(12) && !AT_LEAST(14)
-    s->c_remaining = ts->c_recursion_remaining;
-#endif
 #if AT_LEAST(13)
-    s->delete_later = ts->delete_later;
-#elif AT_LEAST(12)
-    s->trash_nesting = ts->trash.delete_nesting;
-#else
-    s->trash_nesting = ts->trash_delete_nesting;
-#endif
+#define HANDLED rare.exc_value
 #if AT_LEAST(14)
-    s->executor = ts->current_executor;
-#elif AT_LEAST(13)
-    s->executor = ts->previous_executor;
+#define EXECUTOR current_executor
+#else
+#define EXECUTOR previous_executor
 #endif
+
+/* Whether any of it is there, of the running flow or of the other. */
+static inline int any_rare(PyThreadState *ts, Rare *to) {
+    size_t running = (size_t)ts->exc_state.exc_value | (size_t)ts->delete_later | (size_t)ts->EXECUTOR;
+    return (running | (size_t)to->exc_value | (size_t)to->delete_later | (size_t)to->executor) != 0;
 }
 
-static inline void install(PyThreadState *ts, GrState *s) {
-#if !AT_LEAST(11)
-    ts->frame = s->frame;
-    ts->cframe = s->cframe;
-#elif !AT_LEAST(13)
-    ts->cframe = s->cframe;
+static RARE void move_rare(PyThreadState *ts, Rare *from, Rare *to) {
+    from->exc_value = ts->exc_state.exc_value;
+    from->delete_later = ts->delete_later;
+    from->executor = (PyObject *)ts->EXECUTOR;
+    ts->exc_state.exc_value = to->exc_value;
+    ts->delete_later = to->delete_later;
+    ts->EXECUTOR = (void *)to->executor;
+    *to = (Rare){0}; /* the thread state owns it now */
+}
 #else
-    ts->current_frame = s->frame;
+#define HANDLED exc_value
+#endif
+
+/* Takes out what is `from`'s and installs what is `to`'s, word by word: a wide load of what was stored by words a moment
+ * ago would wait for the stores. (`previous_item` of the thread's own exception item is null for ever: only those of
+ * generators have one.) */
+static inline void swap(PyThreadState *ts, GrState *from, GrState *to) {
+#if !AT_LEAST(11)
+    from->frame = ts->frame;
+    ts->frame = to->frame;
+    from->cframe = ts->cframe;
+    ts->cframe = to->cframe;
+#elif !AT_LEAST(13)
+    GrCFrame *cframe = ts->cframe;
+    from->frame = cframe->current_frame;
+    from->cframe = cframe;
+    ts->cframe = to->cframe;
+#else
+    from->frame = ts->current_frame;
+    ts->current_frame = to->frame;
 #endif
 #if AT_LEAST(15)
-    s->frame = NULL; /* the collector asks for the frames of suspended flows only */
+    to->frame = NULL; /* the collector asks for the frames of suspended flows only */
 #endif
-    if (ts->context != s->context) {
+    PyObject *context = ts->context, *other = to->context;
+    from->context = context;
+    if (context != other) {
         ts->context_ver++; /* forget what context variables have cached */
-        ts->context = s->context;
+        ts->context = other;
+        to->context = NULL; /* the thread state owns it now */
+    } else if (context) {
+        to->context = NULL;
     }
-    s->context = NULL; /* the thread state owns it now */
-    ts->exc_info = s->exc_info;
-    ts->exc_state = s->exc_state;
-    s->exc_state.exc_value = NULL;
-#if !AT_LEAST(11)
-    s->exc_state.exc_type = s->exc_state.exc_traceback = NULL;
-#endif
+    from->exc_info = ts->exc_info;
+    ts->exc_info = to->exc_info;
 #if HAS_DATA_STACK
-    ts->datastack_chunk = s->chunk;
-    ts->datastack_top = s->top;
-    ts->datastack_limit = s->limit;
+    from->chunk = ts->datastack_chunk;
+    ts->datastack_chunk = to->chunk;
+    from->top = ts->datastack_top;
+    ts->datastack_top = to->top;
+    from->limit = ts->datastack_limit;
+    ts->datastack_limit = to->limit;
 #endif
 #if AT_LEAST(12)
-    ts->py_recursion_remaining = ts->py_recursion_limit - s->depth;
+    int limit = ts->py_recursion_limit;
+    from->depth = limit - ts->py_recursion_remaining;
+    ts->py_recursion_remaining = limit - to->depth;
 #elif AT_LEAST(11)
-    ts->recursion_remaining = ts->recursion_limit - s->depth;
+    int limit = ts->recursion_limit;
+    from->depth = limit - ts->recursion_remaining;
+    ts->recursion_remaining = limit - to->depth;
 #else
-    ts->recursion_depth = s->depth;
+    from->depth = ts->recursion_depth;
+    ts->recursion_depth = to->depth;
 #endif
 #if AT_LEAST(12) && !AT_LEAST(14)
-    ts->c_recursion_remaining = s->c_remaining;
+    from->c_remaining = ts->c_recursion_remaining;
+    ts->c_recursion_remaining = to->c_remaining;
 #endif
 #if AT_LEAST(13)
-    ts->delete_later = s->delete_later;
-    s->delete_later = NULL;
-#elif AT_LEAST(12)
-    ts->trash.delete_nesting = s->trash_nesting;
+    if (UNLIKELY(any_rare(ts, &to->rare))) {
+        move_rare(ts, &from->rare, &to->rare);
+    }
 #else
-    ts->trash_delete_nesting = s->trash_nesting;
+    from->exc_value = ts->exc_state.exc_value;
+    ts->exc_state.exc_value = to->exc_value;
+    to->exc_value = NULL; /* the thread state owns it now */
+#if !AT_LEAST(11)
+    from->exc_type = ts->exc_state.exc_type;
+    from->exc_traceback = ts->exc_state.exc_traceback;
+    ts->exc_state.exc_type = to->exc_type;
+    ts->exc_state.exc_traceback = to->exc_traceback;
+    to->exc_type = to->exc_traceback = NULL;
 #endif
-#if AT_LEAST(14)
-    ts->current_executor = s->executor;
-#elif AT_LEAST(13)
-    ts->previous_executor = s->executor;
+#if AT_LEAST(12)
+    from->trash_nesting = ts->trash.delete_nesting;
+    ts->trash.delete_nesting = to->trash_nesting;
+#else
+    from->trash_nesting = ts->trash_delete_nesting;
+    ts->trash_delete_nesting = to->trash_nesting;
+#endif
 #endif
 }
 
@@ -232,14 +258,10 @@ void gr_state_swap(PyThreadState *ts, GrState *from, GrState *to) {
 #if HAS_CFRAME && !AT_LEAST(12)
     carried_tracing = ts->cframe->use_tracing;
 #endif
-    save(ts, from);
-    install(ts, to);
+    swap(ts, from, to);
 }
 
-void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to) {
-    save(ts, to);
-    install(ts, from);
-}
+void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to) { swap(ts, to, from); }
 
 void gr_state_arrived(PyThreadState *ts) {
 #if HAS_CFRAME && !AT_LEAST(12)
@@ -370,10 +392,10 @@ void gr_state_forget(GrState *s) {
 
 int gr_state_visit(GrState *s, visitproc visit, void *arg) {
     Py_VISIT(s->context);
-    Py_VISIT(s->exc_state.exc_value);
+    Py_VISIT(s->HANDLED);
 #if !AT_LEAST(11)
-    Py_VISIT(s->exc_state.exc_type);
-    Py_VISIT(s->exc_state.exc_traceback);
+    Py_VISIT(s->exc_type);
+    Py_VISIT(s->exc_traceback);
 #endif
     return 0;
 }
@@ -387,10 +409,10 @@ void gr_state_clear(GrState *s) {
     }
 #endif
     Py_CLEAR(s->context);
-    Py_CLEAR(s->exc_state.exc_value);
+    Py_CLEAR(s->HANDLED);
 #if !AT_LEAST(11)
-    Py_CLEAR(s->exc_state.exc_type);
-    Py_CLEAR(s->exc_state.exc_traceback);
+    Py_CLEAR(s->exc_type);
+    Py_CLEAR(s->exc_traceback);
 #endif
 }
 
@@ -609,7 +631,7 @@ static int note(GrState *s, Frame *frame, Frame *entry) {
 }
 
 /* Takes every entry frame out of the chain of `s` and notes where it was. */
-static int unlink_entries(GrState *s, GrPeek peek, void *ctx) {
+static RARE int unlink_entries(GrState *s, GrPeek peek, void *ctx) {
     Frame entry, *frame = s->frame;
     s->count = 0;
     while (frame) {
@@ -639,25 +661,63 @@ static int unlink_entries(GrState *s, GrPeek peek, void *ctx) {
 }
 #endif
 
+#if HAS_ENTRY_FRAMES
+static inline Frame *innermost(PyThreadState *ts) {
+#if HAS_CFRAME
+    return ts->cframe->current_frame;
+#else
+    return ts->current_frame;
+#endif
+}
+
+/* Whether a frame object could lead somebody from here into machine stack. A generator has its frame object made whenever
+ * somebody asks it for that, and anybody may find a generator. */
+static inline int is_visible(Frame *frame) {
+    for (; frame; frame = frame->previous) {
+        if (frame->owner == FRAME_OWNED_BY_THREAD ? frame->frame_obj != NULL : !IS_ENTRY(frame)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static RARE int leave_visible(PyThreadState *ts, GrState *from, GrState *to) {
+    from->frame = innermost(ts);
+    if (unlink_entries(from, NULL, NULL) < 0) {
+        return -1;
+    }
+    swap(ts, from, to);
+    return 1;
+}
+#endif
+
 /* The running flow is about to be suspended. If a frame object could lead somebody into its machine stack, takes the
  * entry frames out of the chain and answers 1. -1: no memory, and nothing changed. */
 int gr_frames_prepare(PyThreadState *ts, GrState *s) {
 #if HAS_ENTRY_FRAMES
-#if HAS_CFRAME
-    Frame *top = ts->cframe->current_frame;
-#else
-    Frame *top = ts->current_frame;
-#endif
-    for (Frame *frame = top; frame; frame = frame->previous) {
-        /* A generator has its frame object made whenever somebody asks it for that, and anybody may find a generator. */
-        if (frame->owner == FRAME_OWNED_BY_THREAD ? frame->frame_obj != NULL : !IS_ENTRY(frame)) {
-            s->frame = top;
-            return unlink_entries(s, NULL, NULL) < 0 ? -1 : 1;
-        }
+    Frame *top = innermost(ts);
+    if (is_visible(top)) {
+        s->frame = top;
+        return unlink_entries(s, NULL, NULL) < 0 ? -1 : 1;
     }
 #else
     (void)ts, (void)s;
 #endif
+    return 0;
+}
+
+/* gr_frames_prepare for `from`, which runs, and then gr_state_swap. No flow of this thread but the thread's own has bytes at or
+ * above `reach`: when this is called from up there, all entry frames lie where nobody else's bytes will ever be. */
+int gr_state_leave(PyThreadState *ts, GrState *from, GrState *to, size_t reach) {
+#if HAS_ENTRY_FRAMES
+    char here;
+    if ((size_t)&here < reach && is_visible(innermost(ts))) {
+        return leave_visible(ts, from, to);
+    }
+#else
+    (void)reach;
+#endif
+    gr_state_swap(ts, from, to);
     return 0;
 }
 

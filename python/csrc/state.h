@@ -13,15 +13,15 @@ typedef struct GrState GrState;
 /* Copies `size` bytes that a suspended flow had at `at` (on its machine stack or anywhere else) into `to`. */
 typedef void (*GrPeek)(void *ctx, const void *at, void *to, size_t size);
 
-#define GR_STATE_WORDS 26
+#define GR_STATE_WORDS 18
 
 size_t gr_state_size(void);
 void gr_state_init(GrState *state);
 
-PyThreadState *gr_thread(void);
-
 /* Suspends `from`, which runs, and installs `to`. The error indicator stays where it is. */
 void gr_state_swap(PyThreadState *ts, GrState *from, GrState *to);
+/* The same for a flow that will be continued; see state.c. */
+int gr_state_leave(PyThreadState *ts, GrState *from, GrState *to, size_t reach);
 /* Undoes gr_state_swap(ts, from, to) when the switch was refused. */
 void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to);
 /* What can only be done once the machine stack of the installed state is in place. */

@@ -150,7 +150,7 @@ PyTypeObject GrUnswitchableType = {
 #if PY_VERSION_HEX < 0x030D0000
 static PyObject *trash_nesting(PyObject *module, PyObject *none) {
     (void)module, (void)none;
-    return PyLong_FromLong(gr_thread_trash_nesting(gr_thread()));
+    return PyLong_FromLong(gr_thread_trash_nesting(PyThreadState_Get()));
 }
 #endif
 

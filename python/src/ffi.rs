@@ -26,7 +26,7 @@ pub struct ThreadState {
 }
 
 /// `GR_STATE_WORDS` of `state.h`; a static assertion there says that it is enough.
-pub const STATE_WORDS: usize = 26;
+pub const STATE_WORDS: usize = 18;
 
 /// A flow's part of the thread state while it does not run.
 #[repr(C)]
@@ -43,7 +43,12 @@ unsafe extern "C" {
     pub static mut GrType: PyType;
     pub static mut GrUnswitchableType: PyType;
 
-    pub fn gr_thread() -> *mut ThreadState;
+    pub fn gr_state_leave(
+        ts: *mut ThreadState,
+        from: *mut State,
+        to: *mut State,
+        reach: usize,
+    ) -> c_int;
     pub fn gr_state_swap(ts: *mut ThreadState, from: *mut State, to: *mut State);
     pub fn gr_state_unswap(ts: *mut ThreadState, from: *mut State, to: *mut State);
     #[cfg(not(py312))]
@@ -117,6 +122,11 @@ unsafe extern "C" {
 // CPython
 #[allow(clashing_extern_declarations)]
 unsafe extern "C" {
+    /// The running thread state; null without the GIL.
+    #[cfg_attr(py313, link_name = "PyThreadState_GetUnchecked")]
+    #[cfg_attr(not(py313), link_name = "_PyThreadState_UncheckedGet")]
+    pub fn gr_thread() -> *mut ThreadState;
+
     pub static mut _Py_NoneStruct: PyObject;
     pub static mut PyExc_AttributeError: *mut PyObject;
     pub static mut PyExc_BaseException: *mut PyObject;

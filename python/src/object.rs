@@ -30,22 +30,26 @@ pub enum Stage {
     Done,
 }
 
-/// What a greenlet is made of.
+/// What a greenlet is made of: first what every switch looks at.
+#[repr(C)]
 pub struct Imp {
-    pub raw: raw::Greenlet,
-    /// Its thread, from its start on; owned. Main greenlets have it from the beginning.
-    pub record: *mut Record,
     /// The object that points here.
     pub object: *mut PyGreenlet,
+    /// Its thread, from its start on; owned. Main greenlets have it from the beginning.
+    pub record: *mut Record,
+    /// The arguments of the call in which it is suspended.
+    pub call_args: *const *mut PyObject,
+    pub call_count: u32,
     pub stage: Stage,
-    pub main: bool,
-    /// The entry frames are not in the frame chain now.
-    pub exposed: bool,
     /// Whatever keeps a switch off the fast path. For tests: [`REFUSE`], [`REFUSE_HARD`]; for debugging: [`check::CHECKED`].
     pub refuse: u8,
-    /// The arguments of the call in which it is suspended.
-    pub call_count: u32,
-    pub call_args: *const *mut PyObject,
+    /// The entry frames are not in the frame chain now.
+    pub exposed: bool,
+    pub main: bool,
+    pub raw: raw::Greenlet,
+    /// The C++ exceptions that are its own, while it is suspended.
+    pub cxx: cxx::Held,
+    pub state: State,
     /// Owned; null for a main greenlet, and when it was collected.
     pub parent: *mut PyGreenlet,
     /// Owned.
@@ -56,11 +60,8 @@ pub struct Imp {
     pub root_key: usize,
     /// The next one that waits to be ended in its own thread ([`Record::pending`]).
     pub next_pending: *mut PyGreenlet,
-    /// The C++ exceptions that are its own, while it is suspended.
-    pub cxx: cxx::Held,
     /// The tasklet that begins and ends here, if there is one; it owns the greenlet.
     pub tasklet: *mut Tasklet,
-    pub state: State,
 }
 
 /// Switches to it raise an error.
@@ -77,6 +78,16 @@ impl Imp {
     pub fn state(this: *mut Imp) -> *mut State {
         // SAFETY: only the address is computed.
         unsafe { &raw mut (*this).state }
+    }
+
+    /// Whether it is suspended or runs, and nothing keeps a switch to it off the fast path. (The two bytes are one word.)
+    #[inline(always)]
+    pub unsafe fn is_open(this: *mut Imp) -> bool {
+        // SAFETY: `this` is valid.
+        unsafe {
+            u16::from_ne_bytes([(*this).stage as u8, (*this).refuse])
+                == u16::from_ne_bytes([Stage::Active as u8, 0])
+        }
     }
 
     #[inline(always)]

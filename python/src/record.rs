@@ -14,8 +14,8 @@ use core::{mem, ptr};
 use greenlet::raw;
 use std::collections::HashMap;
 
+#[repr(C)]
 pub struct Record {
-    pub thread: raw::Thread,
     /// The thread state; null once the thread has ended.
     pub tstate: *mut ThreadState,
     /// The greenlet that runs. Its object is owned.
@@ -24,14 +24,17 @@ pub struct Record {
     pub origin: *mut PyGreenlet,
     /// The trace function; owned, or null.
     pub tracer: *mut PyObject,
-    /// Owned.
-    pub main: *mut PyGreenlet,
+    /// No greenlet of this thread but main has frames at or above this address.
+    pub reach: usize,
     /// Greenlets of this thread that must end but cannot just now: another thread gave up the last reference, or the
     /// collector did. A list by [`Imp::next_pending`]; owned.
     pub pending: *mut PyGreenlet,
+    pub cxx: cxx::Watch,
+    pub thread: raw::Thread,
+    /// Owned.
+    pub main: *mut PyGreenlet,
     /// What a greenlet begins with that is being started: owned.
     pub begin: [*mut PyObject; 3],
-    pub cxx: cxx::Watch,
     pub refs: usize,
     /// Its tasklets, once it has used any; owned.
     pub scheduler: *mut Scheduler,
@@ -123,6 +126,7 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
             current: ptr::null_mut(),
             origin: ptr::null_mut(),
             tracer: ptr::null_mut(),
+            reach: 0,
             main: ptr::null_mut(),
             pending: ptr::null_mut(),
             begin: [ptr::null_mut(); 3],

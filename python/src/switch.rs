@@ -145,27 +145,23 @@ unsafe extern "C" fn gr_switch(
     unsafe {
         let target = (*this).imp;
         let ts = gr_thread();
-        if (*target).stage == Stage::Active
-            && names.is_null()
-            && count <= 1
-            && (*target).refuse == 0
-        {
+        if Imp::is_open(target) && names.is_null() && count <= 1 {
             let record = (*target).record;
-            if (*record).tstate == ts && (*record).current != target && (*record).pending.is_null()
-            {
+            let here = (*record).current;
+            if (*record).tstate == ts && here != target && (*record).pending.is_null() {
                 let value = if count == 1 { new_ref(*args) } else { nothing() };
-                return hand_over(record, ts, target, value, args, count as u32);
+                return hand_over(record, ts, here, target, value, args, count as u32);
             }
         }
         slowly(target, args, count, names)
     }
 }
 
-/// `()`, a new reference.
+/// `()`, a new reference. (From 3.12 on it is immortal, and nobody counts.)
 #[inline(always)]
 unsafe fn nothing() -> *mut PyObject {
     // SAFETY: made with the module.
-    unsafe { new_ref(EMPTY) }
+    unsafe { if cfg!(py312) { EMPTY } else { new_ref(EMPTY) } }
 }
 
 /// The empty tuple.
@@ -199,7 +195,7 @@ unsafe fn slowly(
     }
 }
 
-/// Leaves the running greenlet for `target`, which has begun, is of this thread and not the running one. `value` is taken.
+/// Leaves the running greenlet, `here`, for `target`, which has begun, is of this thread and not the running one. `value` is taken.
 ///
 /// # Safety
 ///
@@ -208,6 +204,7 @@ unsafe fn slowly(
 pub unsafe fn hand_over(
     record: *mut Record,
     ts: *mut ThreadState,
+    here: *mut Imp,
     target: *mut Imp,
     value: *mut PyObject,
     args: *const *mut PyObject,
@@ -215,7 +212,7 @@ pub unsafe fn hand_over(
 ) -> *mut PyObject {
     // SAFETY: the caller's promise.
     unsafe {
-        match hand(record, ts, target, value, args, count) {
+        match hand(record, ts, here, target, value, args, count) {
             Ok(value) => value,
             Err(value) => {
                 xdecref(value);
@@ -235,6 +232,7 @@ pub unsafe fn hand_over(
 unsafe fn hand(
     record: *mut Record,
     ts: *mut ThreadState,
+    here: *mut Imp,
     target: *mut Imp,
     value: *mut PyObject,
     args: *const *mut PyObject,
@@ -243,18 +241,19 @@ unsafe fn hand(
     // SAFETY: the caller's promise. The record and both greenlets are in the heap. Nothing reaches into the frames of
     // a suspended greenlet but `peek`: the interpreter's way there, the entry frames, is closed by `gr_frames_prepare`.
     unsafe {
-        let here = (*record).current;
         (*here).call_args = args;
         (*here).call_count = count;
-        if !leave(ts, here) {
-            return Err(value);
+        match gr_state_leave(ts, Imp::state(here), Imp::state(target), (*record).reach) {
+            0 => {}
+            1 => (*here).exposed = true,
+            _ => return Err(value),
         }
-        gr_state_swap(ts, Imp::state(here), Imp::state(target));
         cxx::cross(record, here, target);
         (*record).origin = (*here).object;
         (*record).current = target;
         incref((*target).object.cast());
-        match raw::Thread::switch(&raw mut (*record).thread, Imp::raw(target), value.cast()) {
+        let thread = &raw mut (*record).thread;
+        match raw::Thread::switch_unchecked(thread, Imp::raw(target), value.cast()) {
             Ok(value) => Ok(arrived(record, ts, here, value.cast())),
             Err(_) => {
                 refused(record, ts, here, target);
@@ -278,8 +277,8 @@ pub unsafe fn to(
 ) -> Result<*mut PyObject, *mut PyObject> {
     // SAFETY: the caller's promise.
     unsafe {
-        let ts = (*record).tstate;
-        let switch = || hand(record, ts, target, value, ptr::null(), u32::MAX);
+        let (ts, here) = ((*record).tstate, (*record).current);
+        let switch = || hand(record, ts, here, target, value, ptr::null(), u32::MAX);
         if check::FLAG != 0 {
             return checked(record, target, switch, value);
         }
@@ -567,9 +566,14 @@ unsafe fn resume(record: *mut Record, at: *mut Imp, parcel: Parcel) -> *mut PyOb
         }
         let (args, count) = ((*here).call_args, (*here).call_count);
         if check::FLAG != 0 {
-            return checked(record, at, || hand_over(record, ts, at, value, args, count), value);
+            return checked(
+                record,
+                at,
+                || hand_over(record, ts, here, at, value, args, count),
+                value,
+            );
         }
-        hand_over(record, ts, at, value, args, count)
+        hand_over(record, ts, here, at, value, args, count)
     }
 }
 
@@ -695,6 +699,9 @@ pub unsafe fn start_with(
     unsafe {
         let ts = (*record).tstate;
         let here = (*record).current;
+        // The greenlet's frames will all lie below this one.
+        let reach = (&raw const ts).addr();
+        (*record).reach = (*record).reach.max(reach);
         let (root, key) = root::take(run);
         if !leave(ts, here) {
             root::give(root);
@@ -788,13 +795,9 @@ pub unsafe fn throw(
         let here = (*record).current;
         (*here).call_args = args;
         (*here).call_count = count;
-        if (*target).stage == Stage::Active
-            && (*target).record == record
-            && target != here
-            && (*target).refuse == 0
-        {
+        if Imp::is_open(target) && (*target).record == record && target != here {
             let value = ptr::null_mut();
-            return hand_over(record, (*record).tstate, target, value, args, count);
+            return hand_over(record, (*record).tstate, here, target, value, args, count);
         }
         if (*target).stage == Stage::Done {
             // A dead one takes an exit for an ordinary end.

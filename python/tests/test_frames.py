@@ -102,6 +102,29 @@ def test_frames_of_main_stay_true_while_main_is_suspended(overwrite):
     assert from_object[:2] == ["call", test_frames_of_main_stay_true_while_main_is_suspended.__name__]
 
 
+@pytest.mark.parametrize("depth", [1, 2, 50])
+def test_frames_of_main_that_lie_below_where_a_greenlet_began(depth, overwrite):
+    main = getcurrent()
+    here, found = [], []
+
+    def body():
+        while True:
+            main.switch()
+            overwrite()
+            found.append(names(here[0]))
+
+    def bottom():
+        here.append(sys._getframe())
+        g.switch()
+        return 0
+
+    g = greenlet(body)
+    g.switch()
+    nest(depth, bottom)
+    assert found[0][: 2 + 2 * depth] == expected(depth, "bottom")
+    assert found[0][2 + 2 * depth] == test_frames_of_main_that_lie_below_where_a_greenlet_began.__name__
+
+
 def test_traceback_kept_over_a_switch(overwrite):
     main = getcurrent()
 

@@ -2,6 +2,8 @@
 
 use core::ptr;
 
+mod wide;
+
 /// What is moved at a time: a vector register where every CPU of the target has one.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 type Chunk = core::arch::x86_64::__m128i;
@@ -16,9 +18,54 @@ type Chunk = usize;
 /// What slice buffers are aligned to.
 pub(super) const ALIGN: usize = align_of::<Chunk>();
 
-/// Above this many bytes `memcpy` is called. Measured on Zen 4: up to here the call, and its wide
+/// Up to this many bytes are copied in line. Measured on Zen 4: up to here the call of `memcpy`, and its wide
 /// loads of words that were pushed a moment ago, cost more than they save.
-pub(super) const IN_LINE: usize = 1024;
+const SHORT: usize = 1024;
+
+/// Whether so many bytes are copied in line.
+#[inline(always)]
+pub(super) fn is_in_line(bytes: usize) -> bool {
+    bytes <= SHORT || wide::takes(bytes)
+}
+
+/// The most bytes for which [`is_in_line`] holds.
+pub(super) fn in_line() -> usize {
+    if wide::takes(wide::MOST) { wide::MOST } else { SHORT }
+}
+
+/// Copies bytes for which [`is_in_line`] holds off the stack, on which the lowest were pushed a moment ago.
+///
+/// # Safety
+///
+/// As for [`chunks`].
+#[inline(always)]
+pub(super) unsafe fn out(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if wide::takes(bytes) {
+            wide::downwards(from, to, bytes);
+        } else {
+            fresh(from, to, bytes);
+        }
+    }
+}
+
+/// Copies bytes for which [`is_in_line`] holds back in place.
+///
+/// # Safety
+///
+/// As for [`chunks`].
+#[inline(always)]
+pub(super) unsafe fn back(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if wide::takes(bytes) {
+            wide::downwards(from, to, bytes);
+        } else {
+            wanted(from, to, bytes);
+        }
+    }
+}
 
 /// Copies `bytes` bytes between areas that do not overlap, the highest first, in blocks.
 ///
@@ -51,7 +98,7 @@ pub(super) unsafe fn downwards(from: *const u8, to: *mut u8, bytes: usize) {
 ///
 /// As for [`chunks`].
 #[inline(always)]
-pub(super) unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
+unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
     const FRESH: usize = 4 * size_of::<usize>();
     // SAFETY: the caller's promise; nothing beyond `bytes` is touched.
     unsafe {
@@ -76,7 +123,7 @@ pub(super) unsafe fn fresh(from: *const u8, to: *mut u8, bytes: usize) {
 ///
 /// As for [`chunks`].
 #[inline(always)]
-pub(super) unsafe fn wanted(from: *const u8, to: *mut u8, bytes: usize) {
+unsafe fn wanted(from: *const u8, to: *mut u8, bytes: usize) {
     const WANTED: usize = 2 * size_of::<Chunk>();
     // SAFETY: the caller's promise; nothing beyond `bytes` is touched.
     unsafe {
@@ -189,5 +236,33 @@ unsafe fn move_above<const SKIP: usize>(from: *const u8, to: *mut u8, bytes: usi
         unsafe {
             to.add(at).cast::<Chunk>().write_volatile(from.add(at).cast::<Chunk>().read_volatile());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Room that is aligned as slices and buffers are.
+    #[repr(align(16))]
+    struct Room([u8; 6144]);
+
+    #[test]
+    fn every_length_in_line_is_copied_whole_and_nothing_besides() {
+        let mut from = Room([0; 6144]);
+        for (i, byte) in from.0.iter_mut().enumerate() {
+            *byte = (i * 7 + i / 251) as u8 | 1;
+        }
+        for bytes in (0..=5120).step_by(16).filter(|&bytes| is_in_line(bytes)) {
+            for copy in [out as unsafe fn(*const u8, *mut u8, usize), back] {
+                let mut to = Room([0; 6144]);
+                // SAFETY: both have room for more than this and what lies before it.
+                unsafe { copy(from.0.as_ptr().add(512), to.0.as_mut_ptr().add(512), bytes) };
+                let end = 512 + bytes;
+                assert_eq!(to.0[512..end], from.0[512..end], "{bytes}");
+                assert!(to.0[..512].iter().chain(&to.0[end..]).all(|&byte| byte == 0), "{bytes}");
+            }
+        }
+        assert!(is_in_line(SHORT) && !is_in_line(5120));
     }
 }

@@ -80,7 +80,7 @@ impl Greenlet {
     /// little. Two numbers, so that a switch compares once.
     fn has_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
-        let (least, most) = (capacity / 4, capacity.min(copy::IN_LINE));
+        let (least, most) = (capacity / 4, capacity.min(copy::in_line()));
         // Where there is no such size: more than any that is little, so that the comparison wraps around.
         (self.least, self.range) = match least <= most && most != 0 {
             true => (least as u16, (most - least) as u16),
@@ -206,7 +206,7 @@ impl Greenlet {
     #[inline(always)]
     pub(super) unsafe fn save_in_line(&mut self, start: usize, need: usize) {
         // SAFETY: the buffer is large enough; stack and buffer do not overlap.
-        unsafe { copy::fresh(ptr::with_exposed_provenance(start), self.buffer, need) };
+        unsafe { copy::out(ptr::with_exposed_provenance(start), self.buffer, need) };
         self.saved = need;
     }
 
@@ -293,13 +293,13 @@ impl Greenlet {
     #[inline(always)]
     pub(super) unsafe fn restore_in_line(&mut self, start: usize) -> bool {
         let saved = self.saved;
-        if tools::ON || saved > copy::IN_LINE {
+        if tools::ON || !copy::is_in_line(saved) {
             return false;
         }
         self.saved = 0;
         // SAFETY: the stretch is free to be written; the buffer holds `saved` bytes of it.
         unsafe {
-            copy::wanted(self.buffer, ptr::with_exposed_provenance_mut(start), saved);
+            copy::back(self.buffer, ptr::with_exposed_provenance_mut(start), saved);
         }
         true
     }

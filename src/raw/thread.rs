@@ -253,6 +253,30 @@ impl Thread {
         }
     }
 
+    /// The same as [`Thread::switch`], without its checks: for hosts that have made them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Thread::start`]; and `target` is active, of this thread, and not the running one.
+    #[inline(always)]
+    pub unsafe fn switch_unchecked(
+        this: *mut Thread,
+        target: *mut Greenlet,
+        word: *mut c_void,
+    ) -> Result<*mut c_void, Error> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*this).word = word;
+            (*this).target = target;
+            let done = arch::call(save::<Switch>, restore, this.cast());
+            Self::arrived(this, done)
+        }
+    }
+
     /// The same as [`Thread::switch`], inlined into its caller down to the jump into the target where the
     /// arch file has the entry for that ([`HAS_JUMP_ENTRY`](super::HAS_JUMP_ENTRY)). It
     /// saves only the registers that are live.

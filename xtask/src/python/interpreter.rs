@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Debian 13: a late 3.13, whose thread state differs from that of 3.13.0.
 pub const TRIXIE: Release = Release {
     name: "trixie",
-    packages: "python3.13-dev,python3.13-venv,python3.13-dbg,gcc,g++,ca-certificates",
+    packages: "python3.13-dev,python3.13-venv,python3.13-dbg,gcc,g++,ca-certificates,valgrind,libc6-dbg",
 };
 
 /// Debian's next: what is newest. (3.14's build with assertions is there to be tried by hand: the rows have a build of
@@ -19,7 +19,7 @@ pub const TRIXIE: Release = Release {
 pub const SID: Release = Release {
     name: "sid",
     packages: "python3.14-dev,python3.14-venv,python3.14-dbg,\
-        python3.15-dev,python3.15-venv,python3.15-dbg,gcc,g++,ca-certificates",
+        python3.15-dev,python3.15-venv,python3.15-dbg,gcc,g++,ca-certificates,valgrind,libc6-dbg",
 };
 
 /// A version of CPython that the package is for.

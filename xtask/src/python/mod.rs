@@ -29,8 +29,8 @@ use suites::Suite;
 
 /// The versions on which real programs are run too: the packages that they need are not there for all.
 const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
-/// The version on which the instructions of the hot paths are counted.
-const COUNTS_ON: &str = "3.12";
+/// The versions on which the instructions of the hot paths are counted: those of the last kinds of thread state.
+const COUNTS_ON: &[&str] = &["3.12", "3.13", "3.14", "3.15"];
 /// The version whose type checker, source distribution and clean clone are tested.
 const TYPES_ON: &str = "3.12";
 
@@ -72,7 +72,7 @@ pub fn rows(install: bool) -> Vec<Row> {
         if PROGRAMS_ON.contains(&version.name) {
             row(version, Suite::Programs, version);
         }
-        if version.name == COUNTS_ON {
+        if COUNTS_ON.contains(&version.name) {
             row(version, Suite::Counts, version);
         }
         if version.name == TYPES_ON {
