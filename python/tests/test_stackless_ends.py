@@ -421,8 +421,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in th
 wait = threading.Event()
 thread = threading.Thread(target=wait.wait)
 thread.start()
-threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 c = stackless.channel()
+def interrupt():
+    while c.balance == 0:
+        time.sleep(0.01)
+    time.sleep(0.1)  # main waits, or will in a moment
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
 try:
     c.receive()
 except KeyboardInterrupt:
