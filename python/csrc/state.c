@@ -674,7 +674,11 @@ static inline Frame *innermost(PyThreadState *ts) {
  * somebody asks it for that, and anybody may find a generator. */
 static inline int is_visible(Frame *frame) {
     for (; frame; frame = frame->previous) {
-        if (frame->owner == FRAME_OWNED_BY_THREAD ? frame->frame_obj != NULL : !IS_ENTRY(frame)) {
+        if (frame->owner == FRAME_OWNED_BY_THREAD) {
+            if (UNLIKELY(frame->frame_obj != NULL)) {
+                return 1;
+            }
+        } else if (UNLIKELY(!IS_ENTRY(frame))) {
             return 1;
         }
     }

@@ -25,12 +25,12 @@ const SHORT: usize = 1024;
 /// Whether so many bytes are copied in line.
 #[inline(always)]
 pub(super) fn is_in_line(bytes: usize) -> bool {
-    bytes <= SHORT || wide::takes(bytes)
+    bytes <= SHORT || (bytes <= wide::MOST && wide::takes(bytes))
 }
 
-/// The most bytes for which [`is_in_line`] holds.
+/// The most bytes for which [`is_in_line`] holds from now on.
 pub(super) fn in_line() -> usize {
-    if wide::takes(wide::MOST) { wide::MOST } else { SHORT }
+    if wide::look() { wide::MOST } else { SHORT }
 }
 
 /// Copies bytes for which [`is_in_line`] holds off the stack, on which the lowest were pushed a moment ago.
@@ -253,6 +253,7 @@ mod tests {
         for (i, byte) in from.0.iter_mut().enumerate() {
             *byte = (i * 7 + i / 251) as u8 | 1;
         }
+        assert!(in_line() >= SHORT);
         for bytes in (0..=5120).step_by(16).filter(|&bytes| is_in_line(bytes)) {
             for copy in [out as unsafe fn(*const u8, *mut u8, usize), back] {
                 let mut to = Room([0; 6144]);

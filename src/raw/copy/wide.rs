@@ -6,11 +6,10 @@
 /// The most bytes that are copied so: a longer way goes through `memcpy`.
 pub(super) const MOST: usize = 4096;
 
-pub(super) use imp::{downwards, takes};
+pub(super) use imp::{downwards, look, takes};
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 mod imp {
-    use super::MOST;
     use core::arch::asm;
     use core::arch::x86_64::__cpuid;
     use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -24,34 +23,31 @@ mod imp {
 
     static AVX: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    /// Whether so many bytes are to be copied by [`downwards`].
+    /// Whether so many bytes, at most [`MOST`], are to be copied by [`downwards`]. No, until somebody has [`look`]ed: this is asked in each
+    /// switch, and a call here would have it keep registers.
     #[inline(always)]
     pub(in super::super) fn takes(bytes: usize) -> bool {
-        (LEAST..=MOST).contains(&bytes)
-            && (cfg!(target_feature = "avx")
-                || match AVX.load(Relaxed) {
-                    UNKNOWN => look(),
-                    known => known == YES,
-                })
+        bytes >= LEAST && AVX.load(Relaxed) == YES
     }
 
-    /// Asks the CPU, and whether the system keeps the registers.
+    /// Asks the CPU, and whether the system keeps the registers, unless that is known.
     #[cold]
-    #[inline(never)]
-    fn look() -> bool {
+    pub(in super::super) fn look() -> bool {
         const OSXSAVE_AND_AVX: u32 = 1 << 27 | 1 << 28;
         const SSE_AND_AVX: u32 = 1 << 1 | 1 << 2;
-        let mut is_there = __cpuid(1).ecx & OSXSAVE_AND_AVX == OSXSAVE_AND_AVX;
-        if is_there {
-            let kept: u32;
-            // SAFETY: the CPU has the instruction, says OSXSAVE.
-            unsafe {
-                asm!("xgetbv", in("ecx") 0, out("eax") kept, out("edx") _, options(nomem, nostack));
+        if AVX.load(Relaxed) == UNKNOWN {
+            let mut is_there = __cpuid(1).ecx & OSXSAVE_AND_AVX == OSXSAVE_AND_AVX;
+            if is_there {
+                let kept: u32;
+                // SAFETY: the CPU has the instruction, says OSXSAVE.
+                unsafe {
+                    asm!("xgetbv", in("ecx") 0, out("eax") kept, out("edx") _, options(nomem, nostack));
+                }
+                is_there = kept & SSE_AND_AVX == SSE_AND_AVX;
             }
-            is_there = kept & SSE_AND_AVX == SSE_AND_AVX;
+            AVX.store(if is_there { YES } else { NO }, Relaxed);
         }
-        AVX.store(if is_there { YES } else { NO }, Relaxed);
-        is_there
+        AVX.load(Relaxed) == YES
     }
 
     /// Copies `bytes` bytes between areas that do not overlap, the highest first: what was pushed a moment ago is the lowest, and
@@ -59,7 +55,7 @@ mod imp {
     ///
     /// # Safety
     ///
-    /// As for [`core::ptr::copy_nonoverlapping`]; [`takes`] holds.
+    /// As for [`core::ptr::copy_nonoverlapping`]; [`takes`] holds, which says that the CPU can.
     #[inline(always)]
     pub(in super::super) unsafe fn downwards(from: *const u8, to: *mut u8, bytes: usize) {
         // Blocks of 128 bytes. The highest one overlaps the one below it, unless `bytes` is a multiple: then those are
@@ -107,6 +103,10 @@ mod imp {
 mod imp {
     #[inline(always)]
     pub(in super::super) fn takes(_: usize) -> bool {
+        false
+    }
+
+    pub(in super::super) fn look() -> bool {
         false
     }
 
