@@ -36,7 +36,11 @@ mod imp {
         const OSXSAVE_AND_AVX: u32 = 1 << 27 | 1 << 28;
         const SSE_AND_AVX: u32 = 1 << 1 | 1 << 2;
         if AVX.load(Relaxed) == UNKNOWN {
-            let mut is_there = __cpuid(1).ecx & OSXSAVE_AND_AVX == OSXSAVE_AND_AVX;
+            // Older compilers want the `unsafe`.
+            #[allow(unused_unsafe)]
+            // SAFETY: every x86-64 CPU has the instruction.
+            let ecx = unsafe { __cpuid(1) }.ecx;
+            let mut is_there = ecx & OSXSAVE_AND_AVX == OSXSAVE_AND_AVX;
             if is_there {
                 let kept: u32;
                 // SAFETY: the CPU has the instruction, says OSXSAVE.
@@ -58,8 +62,7 @@ mod imp {
     /// As for [`core::ptr::copy_nonoverlapping`]; [`takes`] holds, which says that the CPU can.
     #[inline(always)]
     pub(in super::super) unsafe fn downwards(from: *const u8, to: *mut u8, bytes: usize) {
-        // Blocks of 128 bytes. The highest one overlaps the one below it, unless `bytes` is a multiple: then those are
-        // copied twice. The first round is that one, and each round copies what is below its two pointers.
+        // Blocks of 128 bytes. The highest one goes first, and overlaps the one below it unless `bytes` is a multiple of 128.
         // SAFETY: the caller's promise: there are two blocks at least, and nothing outside `bytes` is touched.
         unsafe {
             asm!(
