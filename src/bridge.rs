@@ -231,7 +231,8 @@ where
 ///
 /// # Panics
 ///
-/// Goes on with a panic of the future. Unwinds when the bridge is dropped.
+/// Goes on with a panic of the future. Unwinds when the bridge is dropped. Ends the process, as [`Box::new`] does, if there is no memory
+/// for the future; the error is for the switch.
 pub fn try_wait<F>(future: F) -> Result<F::Output, WaitError>
 where
     F: Future + 'static,
