@@ -12,7 +12,7 @@ use std::fs;
 
 /// How much a count may grow, as a part of it.
 const GROWTH: f64 = 0.03;
-/// The same where another compiler's counts are the measure. 1.95 and 1.96 differ by up to 3 %.
+/// The same where another compiler's counts are the measure. 1.95 and 1.96 differ by less.
 const GROWTH_ELSEWHERE: f64 = 0.15;
 
 /// The groups of `benches/src/cases.rs` that are held to their counts.
