@@ -64,7 +64,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => n().prop_map(Op::DropBridge),
         1 => n().prop_map(Op::KeepBridge),
         2 => any::<bool>().prop_map(Op::Trace),
-        5 => (0u8..3, any::<bool>()).prop_map(|(after, for_ever)| Op::Starve { after, for_ever }),
+        6 => (prop_oneof![3 => Just(0), 1 => 1u8..3], any::<bool>())
+            .prop_map(|(after, for_ever)| Op::Starve { after, for_ever }),
         1 => Just(Op::Look),
     ]
 }

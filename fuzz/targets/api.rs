@@ -82,7 +82,7 @@ fn op(bytes: &mut Bytes) -> Op {
             _ => Op::KeepBridge(bytes.below(16)),
         },
         31 => Op::Trace(bytes.flag()),
-        _ => Op::Starve { after: bytes.below(4), for_ever: bytes.flag() },
+        _ => Op::Starve { after: bytes.below(4) / 2, for_ever: bytes.flag() },
     }
 }
 
