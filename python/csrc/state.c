@@ -271,6 +271,33 @@ void gr_state_arrived(PyThreadState *ts) {
 #endif
 }
 
+/* While the stack is being switched the frames are those of one who is not back yet: nobody may walk them. Answers what
+ * gr_thread_show wants. */
+void *gr_thread_hide(PyThreadState *ts) {
+#if !AT_LEAST(11)
+    void *hidden = ts->frame;
+    ts->frame = NULL;
+#elif HAS_CFRAME
+    static GrCFrame none; /* has no frame, and is never written to */
+    void *hidden = ts->cframe;
+    ts->cframe = &none;
+#else
+    void *hidden = ts->current_frame;
+    ts->current_frame = NULL;
+#endif
+    return hidden;
+}
+
+void gr_thread_show(PyThreadState *ts, void *hidden) {
+#if !AT_LEAST(11)
+    ts->frame = hidden;
+#elif HAS_CFRAME
+    ts->cframe = hidden;
+#else
+    ts->current_frame = hidden;
+#endif
+}
+
 /* ---- beginning and ending ----------------------------------------------------------------------------------- */
 
 void gr_state_begin(PyThreadState *ts, GrState *s, void *root) {

@@ -26,6 +26,9 @@ int gr_state_leave(PyThreadState *ts, GrState *from, GrState *to, size_t reach);
 void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to);
 /* What can only be done once the machine stack of the installed state is in place. */
 void gr_state_arrived(PyThreadState *ts);
+/* No frame can be found until gr_thread_show gets what this answers. */
+void *gr_thread_hide(PyThreadState *ts);
+void gr_thread_show(PyThreadState *ts, void *hidden);
 
 /* Makes `state` what a flow begins with that the running one starts. `root` is memory for the first Python frames
  * (see gr_root_*), or null. */

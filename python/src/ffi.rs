@@ -53,6 +53,8 @@ unsafe extern "C" {
     pub fn gr_state_unswap(ts: *mut ThreadState, from: *mut State, to: *mut State);
     #[cfg(not(py312))]
     pub fn gr_state_arrived(ts: *mut ThreadState);
+    pub fn gr_thread_hide(ts: *mut ThreadState) -> *mut c_void;
+    pub fn gr_thread_show(ts: *mut ThreadState, hidden: *mut c_void);
     pub fn gr_state_begin(ts: *mut ThreadState, state: *mut State, root: *mut c_void);
     #[cfg(py313)]
     pub fn gr_state_empty_trash(ts: *mut ThreadState);

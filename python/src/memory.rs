@@ -10,13 +10,20 @@ use greenlet::raw;
 pub const SLICES: raw::Memory = raw::Memory { resize, ctx: ptr::null_mut() };
 
 unsafe extern "C" fn resize(_: *mut c_void, block: *mut u8, _: usize, new: usize) -> *mut u8 {
-    // SAFETY: the block came from here, or is null; the interpreter's blocks are aligned to 16 bytes (8 on 32 bits).
+    // SAFETY: the block came from here, or is null; the interpreter's blocks are aligned to 16 bytes (8 on 32 bits). Greenlets
+    // are switched with the GIL held, so there is a thread state.
     unsafe {
         if new == 0 {
             PyMem_RawFree(block.cast());
             return ptr::null_mut();
         }
-        PyMem_RawRealloc(block.cast(), new).cast()
+        // In the middle of a switch the thread state's frames are the target's, whose stretch of the stack may hold others'
+        // bytes: `tracemalloc` must not walk them.
+        let ts = gr_thread();
+        let hidden = gr_thread_hide(ts);
+        let block = PyMem_RawRealloc(block.cast(), new).cast();
+        gr_thread_show(ts, hidden);
+        block
     }
 }
 

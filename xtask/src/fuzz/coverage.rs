@@ -1,7 +1,7 @@
 //! Which lines of the crate the corpus reaches: the targets built for LLVM's coverage, run over the corpus once, and
 //! `llvm-cov`'s table of `src/`.
 
-use super::{Build, build, corpus, fuzzer, scratch};
+use super::{Build, corpus, prepare, scratch};
 use crate::run::{Run, root};
 use std::fs;
 
@@ -15,10 +15,11 @@ pub fn report(targets: &[String]) -> Result<bool, String> {
     corpus::folder(&profiles)?;
     let mut programs = Vec::new();
     for target in targets {
-        let program = build(target, Build::Coverage)?;
+        let program = prepare(target, Build::Coverage)?;
         let (seeds, inputs) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
         // Without instrumentation for libFuzzer it runs what it is given, and looks for nothing.
-        let done = fuzzer(&program, target)
+        let done = program
+            .fuzzer()
             .arg("-runs=0")
             .arg(seeds)
             .env("LLVM_PROFILE_FILE", profiles.join(format!("{target}-%p.profraw")))
@@ -26,7 +27,7 @@ pub fn report(targets: &[String]) -> Result<bool, String> {
         if !done.ok() || inputs == 0 {
             return Err(format!("{target}, {inputs} inputs: {}", done.how()));
         }
-        programs.push(program);
+        programs.push(program.path);
     }
     let raw: Vec<_> = fs::read_dir(&profiles)
         .map_err(|error| error.to_string())?

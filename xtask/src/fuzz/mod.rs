@@ -13,6 +13,7 @@
 
 mod corpus;
 mod coverage;
+mod python;
 
 use crate::apt;
 use crate::args::Args;
@@ -67,18 +68,24 @@ pub fn command(args: Args) -> Result<bool, String> {
     }
     let chosen = if args.words.is_empty() { all } else { args.words.clone() };
     if args.flag("--install") {
-        apt::install(&[PACKAGES, sanitizer::PACKAGES, coverage::PACKAGES].concat())?;
+        apt::install(
+            &[PACKAGES, python::PACKAGES, sanitizer::PACKAGES, coverage::PACKAGES].concat(),
+        )?;
         sanitizer::fetch()?;
     }
     if args.flag("--coverage") {
-        return coverage::report(&chosen);
+        // Of the crate's lines: the interpreter's extension is no part of it.
+        let of_crate: Vec<String> =
+            chosen.iter().filter(|target| *target != python::TARGET).cloned().collect();
+        return coverage::report(&of_crate);
     }
     let asan = args.flag("--asan");
-    let lacks = match asan {
-        true => apt::lacks(sanitizer::PACKAGES).or_else(sanitizer::lacks),
-        false => apt::lacks(PACKAGES),
+    let lacks = |target: &str| match (asan, target) {
+        (true, _) => apt::lacks(sanitizer::PACKAGES).or_else(sanitizer::lacks),
+        (false, python::TARGET) => apt::lacks(python::PACKAGES).or_else(python::lacks),
+        (false, _) => apt::lacks(PACKAGES),
     };
-    if let Some(why) = lacks {
+    if let Some(why) = chosen.iter().find_map(|target| lacks(target)) {
         return Err(why);
     }
     let mut table = Table::default();
@@ -87,7 +94,7 @@ pub fn command(args: Args) -> Result<bool, String> {
             table.row(&format!("minimize {target}"), || minimize(target));
         } else if !asan {
             table.row(&format!("fuzz: {target}"), || outcome(target, seconds, Build::Plain));
-        } else if target != READS_FRAMES {
+        } else if ![READS_FRAMES, python::TARGET].contains(&target.as_str()) {
             table.row(&format!("asan: {target}"), || outcome(target, seconds, Build::Sanitized));
         }
     }
@@ -105,9 +112,14 @@ pub fn rows(install: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for target in targets() {
         let name = target.clone();
-        let run = move || outcome(&name, SECONDS, Build::Plain);
-        rows.push(row(format!("fuzz: {target}"), PACKAGES, Box::new(run)));
-        if target != READS_FRAMES && cfg!(target_arch = "x86_64") {
+        let is_python = target == python::TARGET;
+        let run = move || match python::lacks() {
+            Some(why) if is_python => Outcome::Skipped(why),
+            _ => outcome(&name, SECONDS, Build::Plain),
+        };
+        let packages = if is_python { python::PACKAGES } else { PACKAGES };
+        rows.push(row(format!("fuzz: {target}"), packages, Box::new(run)));
+        if !is_python && target != READS_FRAMES && cfg!(target_arch = "x86_64") {
             let name = target.clone();
             let run = move || match (
                 if install { sanitizer::fetch() } else { Ok(()) },
@@ -170,17 +182,18 @@ fn build(target: &str, how: Build) -> Result<PathBuf, String> {
 /// Every input that ever failed, then the corpus, then new inputs for so long.
 fn outcome(target: &str, seconds: u64, how: Build) -> Outcome {
     let run = || -> Result<Outcome, String> {
-        let program = build(target, how)?;
+        let program = prepare(target, how)?;
         let found = corpus::unpack_found(target, &scratch().join("found").join(target))?;
         let (seeds, inputs) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
         for input in found {
-            let done = fuzzer(&program, target).arg(&input).done();
+            let done = program.fuzzer().arg(&input).done();
             if !done.ok() {
                 return Ok(Outcome::Failed(format!("{} failed again", input.display())));
             }
         }
         let work = corpus::folder(&scratch().join("work").join(target))?;
-        let done = fuzzer(&program, target)
+        let done = program
+            .fuzzer()
             .arg(format!("-max_total_time={seconds}"))
             .arg("-print_final_stats=1")
             .args([work, seeds])
@@ -209,16 +222,37 @@ fn verdict(done: &Done, inputs: usize) -> Outcome {
     }
 }
 
-/// The program, and what holds for all of its runs.
-fn fuzzer(program: &PathBuf, target: &str) -> Run {
-    let failed = format!("-artifact_prefix={}/", scratch().join("failed").join(target).display());
-    let _ = fs::create_dir_all(scratch().join("failed").join(target));
-    // Without the sanitizer nobody looks for leaks, and programs may make what leaks.
-    let run = match program.starts_with(scratch().join(SANITIZED_FOLDER)) {
-        true => Run::new(program).env("GREENLET_NO_CYCLES", "1"),
-        false => Run::new(program),
+/// A target that is ready to be run.
+struct Program {
+    target: String,
+    path: PathBuf,
+    environment: Vec<(&'static str, String)>,
+}
+
+/// Builds all that the target needs.
+fn prepare(target: &str, how: Build) -> Result<Program, String> {
+    let path = build(target, how)?;
+    let environment = match (target, how) {
+        (python::TARGET, _) => python::environment()?,
+        // Without the sanitizer nobody looks for leaks, and programs may make what leaks.
+        (_, Build::Sanitized) => vec![("GREENLET_NO_CYCLES", "1".into())],
+        _ => Vec::new(),
     };
-    run.args([LONGEST, "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0", &failed])
+    Ok(Program { target: target.into(), path, environment })
+}
+
+impl Program {
+    /// The program, and what holds for all of its runs.
+    fn fuzzer(&self) -> Run {
+        let failed = scratch().join("failed").join(&self.target);
+        let _ = fs::create_dir_all(&failed);
+        let run = self
+            .environment
+            .iter()
+            .fold(Run::new(&self.path), |run, (name, value)| run.env(name, value));
+        let failed = format!("-artifact_prefix={}/", failed.display());
+        run.args([LONGEST, "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0", &failed])
+    }
 }
 
 /// Where the input lies that failed, and what to do with it.
@@ -237,13 +271,13 @@ fn failed_input(target: &str) -> String {
 /// Replaces the corpus by the smallest part of it, and of what was found since, that covers as much.
 fn minimize(target: &str) -> Outcome {
     let run = || -> Result<usize, String> {
-        let program = build(target, Build::Plain)?;
+        let program = prepare(target, Build::Plain)?;
         let (seeds, _) = corpus::unpack(target, &scratch().join("seeds").join(target))?;
         let work = corpus::folder(&scratch().join("work").join(target))?;
         let merged = scratch().join("merged").join(target);
         let _ = fs::remove_dir_all(&merged);
         let merged = corpus::folder(&merged)?;
-        let done = fuzzer(&program, target).arg("-merge=1").args([&merged, &seeds, &work]).done();
+        let done = program.fuzzer().arg("-merge=1").args([&merged, &seeds, &work]).done();
         if !done.ok() {
             return Err(done.how());
         }

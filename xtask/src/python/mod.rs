@@ -33,6 +33,8 @@ const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
 const COUNTS_ON: &[&str] = &["3.12", "3.13", "3.14", "3.15"];
 /// The version whose type checker, source distribution and clean clone are tested.
 const TYPES_ON: &str = "3.12";
+/// The version that the fuzz target is built for.
+const EMBEDDED: &str = "3.12";
 
 /// Every row. `install`: what is missing may be fetched.
 pub fn rows(install: bool) -> Vec<Row> {
@@ -132,6 +134,31 @@ pub fn clippy() -> Outcome {
         .env("CARGO_TARGET_DIR", folder().join("clippy"))
         .done();
     if done.ok() { Outcome::Ok(1) } else { Outcome::Failed(done.how()) }
+}
+
+/// An interpreter that lives in a library, to be loaded into another program.
+pub struct Embedded {
+    /// The interpreter as a program.
+    pub program: PathBuf,
+    /// The library.
+    pub library: PathBuf,
+    /// Where its own modules are.
+    pub home: PathBuf,
+}
+
+/// The one that the fuzz target is for, if it was built as a library too.
+pub fn embedded() -> Result<Embedded, String> {
+    const ASK: &str = "import os, sys, sysconfig\nvar = sysconfig.get_config_var\n\
+        print(os.path.join(var('LIBDIR'), var('INSTSONAME')) if var('Py_ENABLE_SHARED') else '')\n\
+        print(sys.base_prefix)";
+    let version = VERSIONS.iter().find(|version| version.name == EMBEDDED);
+    let program = version.ok_or("it is in the list")?.find()?.program;
+    let answer = Run::new(&program).args(["-c", ASK]).output().unwrap_or_default();
+    let mut lines = answer.lines().map(PathBuf::from);
+    match (lines.next(), lines.next()) {
+        (Some(library), Some(home)) if library.exists() => Ok(Embedded { program, library, home }),
+        _ => Err(format!("{} is no shared library", program.display())),
+    }
 }
 
 /// The one file of a folder whose name ends like that.
