@@ -152,7 +152,9 @@ fn an_overflow_of_the_native_stack_ends_the_process_as_it_would_without_greenlet
     let name = "an_overflow_of_the_native_stack_ends_the_process_as_it_would_without_greenlets";
     let ended = child::run(name, || thread::spawn(native::overflow).join().unwrap());
     assert!(ended.stdout.contains("begins\n") && !ended.stdout.contains("survived"), "{ended:?}");
-    assert!(ended.crashed(), "{ended:?}");
+    // Under Wine only the thread ends, after it has said why, and who joins it panics.
+    let ends_its_thread = cfg!(windows) && ended.stderr.contains("has overflowed its stack");
+    assert!(ended.crashed() || ends_its_thread, "{ended:?}");
     // The standard library knows where its threads' stacks end.
     if cfg!(target_os = "linux") && child::emulator().is_none() {
         assert!(ended.stderr.contains("has overflowed its stack"), "{ended:?}");

@@ -400,6 +400,30 @@ unsafe fn will_be_finalized(imp: *mut Imp) -> bool {
     }
 }
 
+/// Ends a greenlet that the collector has found, of which this is the own thread now. Its finalizer is called but once, so its
+/// frames are hidden from the collector from then on, and what it is in a circle with would keep it for ever.
+///
+/// # Safety
+///
+/// Called for one that was put off; it is referenced, and no exception is set.
+#[cfg(py315)]
+pub unsafe fn end_collected(this: *mut PyGreenlet) {
+    // SAFETY: the caller's promise. It may have run, ended or lost its thread since it was put off.
+    unsafe {
+        let imp = (*this).imp;
+        let record = (*imp).record;
+        let suspended = (*imp).stage == Stage::Active && !Imp::is_orphan(imp);
+        if suspended
+            && imp != (*record).current
+            && (*record).tstate == gr_thread()
+            && (*this).base.refcnt as u32 > 1
+            && PyObject_GC_IsFinalized(this.cast()) != 0
+        {
+            kill(this);
+        }
+    }
+}
+
 /// `tp_finalize`, from 3.15 on: the collector found it unreachable, together with what its frames hold. Nothing of that may
 /// be cleared before the greenlet has ended, since it runs once more for that; so it is kept until then, and all of it
 /// with it.

@@ -352,6 +352,8 @@ unsafe fn drain_slowly(record: *mut Record) {
         let error = Error::take();
         while !pending.is_null() {
             let greenlet = take_first(&mut pending);
+            #[cfg(py315)]
+            object::end_collected(greenlet);
             decref(greenlet.cast());
             if !PyErr_Occurred().is_null() {
                 PyErr_WriteUnraisable(ptr::null_mut());
