@@ -120,7 +120,9 @@ impl Shared {
                 return outcome;
             }
             // From elsewhere: were anything of this one saved by now, it would come back to frames that are gone.
-            return from_below(|| operation().expect("there is memory"));
+            let outcome = from_below(|| operation().expect("there is memory"));
+            self.fed(); // who has come back to here may have been starving, too
+            return outcome;
         }
         let outcome = operation();
         self.fed(); // who has come here may have been starving
