@@ -238,7 +238,7 @@ impl Thread {
         target: *mut Greenlet,
         word: *mut c_void,
     ) -> Result<*mut c_void, Error> {
-        // SAFETY: the caller's promise; `prepare` has checked the rest.
+        // SAFETY: the caller's promise; what is not in it is checked first.
         unsafe {
             if (*(*target).stack).thread != this {
                 return Err(Self::refused(target));
@@ -246,10 +246,7 @@ impl Thread {
             if target == (*this).current {
                 return Ok(word);
             }
-            (*this).word = word;
-            (*this).target = target;
-            let done = arch::call(save::<Switch>, restore, this.cast());
-            Self::arrived(this, done)
+            Self::switch_unchecked(this, target, word)
         }
     }
 
@@ -294,7 +291,7 @@ impl Thread {
         target: *mut Greenlet,
         word: *mut c_void,
     ) -> Result<*mut c_void, Error> {
-        // SAFETY: the caller's promise; `prepare` has checked the rest.
+        // SAFETY: the caller's promise; what is not in it is checked first.
         unsafe {
             if (*(*target).stack).thread != this {
                 return Err(Self::refused(target));
@@ -381,7 +378,7 @@ impl Thread {
     ///
     /// As for [`Thread::start`]; and what the running frames own is lost, so nothing may rely on its being dropped.
     pub unsafe fn finish(this: *mut Thread, target: *mut Greenlet, word: *mut c_void) -> Error {
-        // SAFETY: the caller's promise; `prepare` has checked the rest.
+        // SAFETY: the caller's promise; what is not in it is checked first.
         unsafe {
             if (*(*target).stack).thread != this {
                 return Self::refused(target);
