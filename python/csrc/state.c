@@ -488,6 +488,17 @@ void gr_thread_quiet(PyThreadState *ts, int on) {
  * there. */
 int gr_collecting(PyThreadState *ts) { return ts->interp->gc.collecting; }
 
+#if AT_LEAST(15)
+/* How many full collections have been completed, the same from a collection's beginning to its end, and whether they come by
+ * themselves. */
+size_t gr_full_collections(PyThreadState *ts, int *automatic) {
+    const struct _gc_runtime_state *gc = &ts->interp->gc;
+    const struct gc_old_stats_buffer *oldest = &gc->generation_stats->old[1];
+    *automatic = gc->enabled;
+    return (size_t)oldest->items[oldest->index].collections;
+}
+#endif
+
 int gr_finalizing(void) {
 #if AT_LEAST(13)
     return Py_IsFinalizing();

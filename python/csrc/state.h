@@ -71,6 +71,9 @@ void gr_thread_set_context(PyThreadState *ts, PyObject *context);
 long gr_thread_trash_nesting(PyThreadState *ts);
 void gr_thread_quiet(PyThreadState *ts, int on);
 int gr_collecting(PyThreadState *ts);
+#if PY_VERSION_HEX >= 0x030F0000
+size_t gr_full_collections(PyThreadState *ts, int *automatic);
+#endif
 int gr_finalizing(void);
 int gr_state_depth(PyThreadState *ts, GrState *state);
 unsigned long gr_thread_id(PyThreadState *ts);

@@ -105,6 +105,8 @@ unsafe extern "C" {
     pub fn gr_thread_set_context(ts: *mut ThreadState, context: *mut PyObject);
     pub fn gr_thread_quiet(ts: *mut ThreadState, on: c_int);
     pub fn gr_collecting(ts: *mut ThreadState) -> c_int;
+    #[cfg(py315)]
+    pub fn gr_full_collections(ts: *mut ThreadState, automatic: *mut c_int) -> usize;
     pub fn gr_finalizing() -> c_int;
     pub fn gr_soon(ts: *mut ThreadState, run: unsafe extern "C" fn(*mut c_void) -> c_int) -> c_int;
 

@@ -392,7 +392,7 @@ def test_collector_clears_nothing_that_a_greenlet_without_its_finalizer_needs(ki
         log = []
         for _ in range(5):
             build()
-            for _ in range(3):
+            for _ in range(9):
                 gc.collect()
                 getcurrent()
         print(all(entry == (2, 1, "a") for entry in log))

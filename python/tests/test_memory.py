@@ -8,6 +8,7 @@ import weakref
 
 import psutil
 import pytest
+from conftest import YOUNG
 
 from greenlet import getcurrent, greenlet
 
@@ -228,6 +229,16 @@ def test_cycles_through_local_variables_are_collected(begin):
     main, seen = getcurrent(), []
     for _ in range(20):
         begin(greenlet(body))
+    gc.disable()
+    try:
+        for _ in range(3 * YOUNG):  # makes nobody older
+            gc.collect()
+    finally:
+        gc.enable()
+    for _ in range(YOUNG):
+        gc.collect()
+    getcurrent()
+    assert [reference() is None for reference in seen] == [False] * 20
     gc.collect()
     getcurrent()
     gc.collect()

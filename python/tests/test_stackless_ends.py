@@ -7,12 +7,11 @@ import threading
 import weakref
 
 import pytest
+from conftest import SHOWN_FRAMES, collect_old
 from test_memory import TIMES, flat
 
 from greenlet import stackless
 from greenlet.stackless import TaskletExit, channel, schedule, schedule_remove, tasklet
-
-sees_frames = sys.version_info >= (3, 15)
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +109,9 @@ def test_a_tasklet_in_a_channel_that_nobody_holds():
     assert task.blocked
     reference = weakref.ref(task)
     del task
-    gc.collect()
+    collect_old()
     assert log == []
-    if not sees_frames:
+    if not SHOWN_FRAMES:
         reference().kill()
         assert log == ["finally"]
         return
