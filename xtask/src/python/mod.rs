@@ -30,7 +30,7 @@ use suites::Suite;
 /// The versions on which real programs are run too: the packages that they need are not there for all.
 const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
 /// The versions on which the instructions of the hot paths are counted: those of the last kinds of thread state.
-const COUNTS_ON: &[&str] = &["3.12", "3.13", "3.14", "3.15"];
+const COUNTS_ON: &[&str] = &["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"];
 /// The version whose type checker, source distribution and clean clone are tested.
 const TYPES_ON: &str = "3.12";
 /// The version that the fuzz target is built for.
