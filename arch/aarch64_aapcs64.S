@@ -11,6 +11,8 @@
    Written by a callee above its own frame: nothing, so nothing is reserved.
    SVE's z8 to z23 and p4 to p15 are preserved only by functions of the SVE calling standard, to
    which a plain C function, as this one is declared, does not belong.
+   SME's ZA is the caller's: who has a lazy save of it pending (TPIDR2_EL0 points into its frames) makes it before
+   it comes here. Nobody who runs meanwhile could.
 
    What a suspended greenlet has at its stack start, lowest address first:
 

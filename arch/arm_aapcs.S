@@ -164,6 +164,4 @@ greenlet_switch:
         .fnend
         .size   greenlet_switch, . - greenlet_switch
 
-#if defined(__linux__)
         .section .note.GNU-stack, "", %progbits
-#endif

@@ -102,3 +102,5 @@ greenlet_switch:
         .cfi_endproc
         .fnend
         .size   greenlet_switch, . - greenlet_switch
+
+        .section .note.GNU-stack, "", %progbits

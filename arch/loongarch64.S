@@ -1,12 +1,13 @@
 /* greenlet_switch for LoongArch, 64 bits (lp64d, lp64f, lp64s).
 
-   Source: Procedure Call Standard for the LoongArch Architecture 20231219, "The registers"; LoongArch Reference
-   Manual, volume 1, 3.1.3, for FCSR0.
+   Source: Procedure Call Standard for the LoongArch Architecture 20231219, "Processor Architecture" ("The registers"),
+   "Subroutine Calling Sequence" ("The registers", "The stack"); LoongArch Reference Manual, volume 1, 3.1.3
+   "Registers", for FCSR0, of which the standard says nothing.
 
    A callee must preserve      $r3 (sp), $r22 (fp), $r23 to $r31 (s0 to s8); $r1 (ra) so far as it is where to
                                return to; $f24 to $f31 (fs0 to fs7), as wide as the ABI's floating-point
                                arguments: lp64s none, lp64f 32 bits, lp64d 64
-   FCSR0                       its enable and rounding bits may be changed only by calls that are meant to: as
+   FCSR0                       its enable and rounding bits are changed only by calls that are meant to: as
                                good as preserved, so it is kept.
    $r2 (tp) and $r21 are the platform's, and never change.
    Written by a callee above its own frame: nothing, so nothing is reserved.

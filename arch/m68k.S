@@ -17,6 +17,10 @@
        then         d2 to d7, a2 to a6
              + 44   return address                                                                 */
 
+#if defined(__mcffpu__)
+#error "the floating-point registers of ColdFire are not saved here"
+#endif
+
 #if defined(__HAVE_68881__)
 #define FLOAT 72
 #else

@@ -1,7 +1,8 @@
 /* greenlet_switch for MIPS, ABIs o32 (32 bits) and n64 (64 bits), either byte order.
 
    Source: System V Application Binary Interface, MIPS RISC Processor Supplement, 3rd edition, chapter 3 (o32);
-   MIPSpro 64-Bit Porting and Transition Guide, chapter 2, table 2-1 (n64).
+   MIPSpro 64-Bit Porting and Transition Guide, chapter 2, "Native 64-Bit Subprogram Interface for MIPS
+   Architectures", table 2-1 (n64).
 
    A callee must preserve      $16 to $23 (s0 to s7), $29 (sp), $30 (s8, fp); $31 (ra) so far as it is where to
                                return to; n64: $28 (gp). o32's callers look after their gp themselves.
@@ -36,6 +37,14 @@
 #define ADD addiu
 #define RESERVED 16
 #define FRAME (RESERVED + 12 * WORD + 48)
+/* Where the two halves of a register pair are in memory: to the CFI they are registers of 32 bits each. */
+#if defined(__MIPSEB__)
+#define EVEN 4
+#define ODD 0
+#else
+#define EVEN 0
+#define ODD 4
+#endif
 #else
 #error "ABI n32 is not supported"
 #endif
@@ -101,17 +110,23 @@ greenlet_switch:
         .cfi_offset 63, AT(12) + 56 - FRAME
 #else
         sdc1    $f20, AT(12) + 0($sp)
-        .cfi_offset 52, AT(12) + 0 - FRAME
+        .cfi_offset 52, AT(12) + 0 + EVEN - FRAME
+        .cfi_offset 53, AT(12) + 0 + ODD - FRAME
         sdc1    $f22, AT(12) + 8($sp)
-        .cfi_offset 54, AT(12) + 8 - FRAME
+        .cfi_offset 54, AT(12) + 8 + EVEN - FRAME
+        .cfi_offset 55, AT(12) + 8 + ODD - FRAME
         sdc1    $f24, AT(12) + 16($sp)
-        .cfi_offset 56, AT(12) + 16 - FRAME
+        .cfi_offset 56, AT(12) + 16 + EVEN - FRAME
+        .cfi_offset 57, AT(12) + 16 + ODD - FRAME
         sdc1    $f26, AT(12) + 24($sp)
-        .cfi_offset 58, AT(12) + 24 - FRAME
+        .cfi_offset 58, AT(12) + 24 + EVEN - FRAME
+        .cfi_offset 59, AT(12) + 24 + ODD - FRAME
         sdc1    $f28, AT(12) + 32($sp)
-        .cfi_offset 60, AT(12) + 32 - FRAME
+        .cfi_offset 60, AT(12) + 32 + EVEN - FRAME
+        .cfi_offset 61, AT(12) + 32 + ODD - FRAME
         sdc1    $f30, AT(12) + 40($sp)
-        .cfi_offset 62, AT(12) + 40 - FRAME
+        .cfi_offset 62, AT(12) + 40 + EVEN - FRAME
+        .cfi_offset 63, AT(12) + 40 + ODD - FRAME
 #endif
 #endif
 
@@ -154,11 +169,17 @@ greenlet_switch:
         .cfi_undefined 63
 #else
         .cfi_undefined 52
+        .cfi_undefined 53
         .cfi_undefined 54
+        .cfi_undefined 55
         .cfi_undefined 56
+        .cfi_undefined 57
         .cfi_undefined 58
+        .cfi_undefined 59
         .cfi_undefined 60
+        .cfi_undefined 61
         .cfi_undefined 62
+        .cfi_undefined 63
 #endif
 #endif
         jalr    $25                     /* result = restore(ctx, target) */
@@ -188,16 +209,22 @@ greenlet_switch:
 #else
         ldc1    $f20, AT(12) + 0($sp)
         .cfi_restore 52
+        .cfi_restore 53
         ldc1    $f22, AT(12) + 8($sp)
         .cfi_restore 54
+        .cfi_restore 55
         ldc1    $f24, AT(12) + 16($sp)
         .cfi_restore 56
+        .cfi_restore 57
         ldc1    $f26, AT(12) + 24($sp)
         .cfi_restore 58
+        .cfi_restore 59
         ldc1    $f28, AT(12) + 32($sp)
         .cfi_restore 60
+        .cfi_restore 61
         ldc1    $f30, AT(12) + 40($sp)
         .cfi_restore 62
+        .cfi_restore 63
 #endif
 #endif
 #if WORD == 8

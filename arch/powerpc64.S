@@ -1,16 +1,18 @@
 /* greenlet_switch for 64-bit PowerPC: ELFv2 (little-endian Linux, and big-endian with musl or FreeBSD) and ELFv1
    (big-endian Linux with glibc).
 
-   Source: Power Architecture 64-Bit ELF V2 ABI Specification, revision 1.5, section 2.2.1 "Function Call Linkage
+   Source: 64-Bit ELF V2 ABI Specification: Power Architecture, revision 1.5, section 2.2.1 "Function Call Linkage
    Protocols", 2.2.2.1 "Register Roles", 2.2.2.2 "Limited-Access Bits", 2.2.3 "The Stack Frame";
-   64-bit PowerPC ELF Application Binary Interface Supplement 1.9, section 3.2.1 to 3.2.3.
+   64-bit PowerPC ELF Application Binary Interface Supplement 1.9, section 3.2.1 "Registers", 3.2.2 "The Stack
+   Frame", 3.2.3 "Parameter Passing".
 
    A callee must preserve      r1, r14 to r31; fields 2 to 4 of CR; r2, the TOC, towards callers of the same
                                module (save and restore may change it if they belong to another one)
                                f14 to f31; v20 to v31 where the target has Altivec, and then VRSAVE (ELFv1)
    FPSCR                       its enable and rounding bits may be changed only by calls that are meant to
-                               ("limited access"): as good as preserved, so they are kept; so is
-   VSCR                        with its non-Java bit, where the target has Altivec.
+                               ("limited access"): as good as preserved, so they are kept, with its flags; so is
+   VSCR                        with its non-Java bit, where the target has Altivec. DSCR, which is hints for prefetching,
+                               is the thread's.
    r13 is the thread pointer, and never changes.
    Written by a callee above its own frame: the caller's frame header, which is the back chain, CR, LR, the TOC, ...
    (32 bytes; ELFv1 48), and in ELFv1 always the parameter save area (64). The ELFv2 one is not
@@ -205,10 +207,12 @@ greenlet_switch:
         cmpdi   %r3, 0
         beq     .Lresume                /* nothing has changed: return null */
 
+        mr      %r4, %r3
+        addi    %r5, %r3, -RESERVED
+        subf    %r5, %r1, %r5
         li      %r0, 0
-        std     %r0, -RESERVED(%r3)          /* the back chain: walkers end here */
         .cfi_remember_state
-        addi    %r1, %r3, -RESERVED
+        stdux   %r0, %r1, %r5           /* with a back chain of 0, at once: walkers end here */
         .cfi_undefined 65               /* above sp there may be another greenlet's bytes, or none */
         .cfi_undefined 70
         .cfi_undefined 14
@@ -263,13 +267,16 @@ greenlet_switch:
         .cfi_undefined 107
         .cfi_undefined 108
 #endif
-        mr      %r4, %r3
         mr      %r12, %r31
         mr      %r3, %r30
         CALL                            /* result = restore(ctx, target) */
         .cfi_restore_state
 
 .Lresume:
+#if defined(__ALTIVEC__) && _CALL_ELF != 2
+        lwz     %r0, RESERVED + 168(%r1) /* first: by it some systems know which vectors to keep when they interrupt */
+        mtspr   256, %r0
+#endif
 #if defined(__ALTIVEC__)
         li      %r0, RESERVED + 172
         lvewx   %v0, %r1, %r0
@@ -290,16 +297,12 @@ greenlet_switch:
         LOAD_VECTOR 30
         LOAD_VECTOR 31
 #endif
-#if defined(__ALTIVEC__) && _CALL_ELF != 2
-        lwz     %r0, RESERVED + 168(%r1)
-        mtspr   256, %r0
-#endif
 #if !defined(_SOFT_FLOAT)
-        lfd     %f0, RESERVED + 160(%r1)
+        lfd     %f0, RESERVED + 160(%r1) /* the flags, too: an enable bit meets only flags of its own greenlet, else it traps */
 #if defined(_ARCH_PWR6)
         mtfsf   255, %f0, 1, 0          /* with the decimal rounding mode, in the upper half; survives: 1 says all */
 #else
-        mtfsf   3, %f0                  /* the enable and rounding bits; survives: with flags, which nobody keeps */
+        mtfsf   255, %f0                /* survives: fields 0 to 3 and 5 are flags and results */
 #endif
         lfd     %f14, RESERVED + 176(%r1)
         .cfi_restore 46

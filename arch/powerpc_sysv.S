@@ -1,14 +1,14 @@
 /* greenlet_switch for 32-bit PowerPC, System V ABI (Linux, the BSDs, bare metal).
 
    Source: Power Architecture 32-bit Application Binary Interface Supplement 1.0 (Linux and embedded),
-   section 3.2.1 "Registers" and 3.2.2 "The Stack Frame"; AltiVec Technology Programming Interface
-   Manual, section 3.4 "Register Usage Conventions".
+   section 3.2.1 "Registers" (3.2.1.1 "Register Roles", those of vectors too; 3.2.1.2 "Limited-Access Bits") and
+   3.2.2 "The Stack Frame" (the stack pointer points to a valid back chain at all times).
 
    A callee must preserve      r1, r14 to r31; fields 2 to 4 of CR
                                f14 to f31 where floating point is hard
                                v20 to v31 and VRSAVE where the target has Altivec
    FPSCR                       its enable and rounding bits may be changed only by calls that are meant to:
-                               as good as preserved, so they are kept; so is
+                               as good as preserved, so they are kept, with its flags; so is
    VSCR                        with its non-Java bit, where the target has Altivec.
    r2 and r13 are the platform's, and never change.
    Written by a callee above its own frame: the word for LR, above the back chain. 16 bytes with both
@@ -156,10 +156,12 @@ greenlet_switch:
         cmpwi   %r3, 0
         beq     .Lresume                /* nothing has changed: return null */
 
+        mr      %r4, %r3
+        addi    %r5, %r3, -16
+        subf    %r5, %r1, %r5
         li      %r0, 0
-        stw     %r0, -16(%r3)          /* the back chain: walkers end here */
         .cfi_remember_state
-        addi    %r1, %r3, -16
+        stwux   %r0, %r1, %r5           /* with a back chain of 0, at once: walkers end here */
         .cfi_undefined 65               /* above sp there may be another greenlet's bytes, or none */
         .cfi_undefined 70
         .cfi_undefined 14
@@ -214,7 +216,6 @@ greenlet_switch:
         .cfi_undefined 107
         .cfi_undefined 108
 #endif
-        mr      %r4, %r3
         mtctr   %r31
         mr      %r3, %r30
         bctrl                           /* result = restore(ctx, target) */
@@ -222,6 +223,8 @@ greenlet_switch:
 
 .Lresume:
 #if defined(__ALTIVEC__)
+        lwz     %r0, 92(%r1)            /* first: by it some systems know which vectors to keep when they interrupt */
+        mtspr   256, %r0
         LOAD_VECTOR 20
         LOAD_VECTOR 21
         LOAD_VECTOR 22
@@ -234,15 +237,17 @@ greenlet_switch:
         LOAD_VECTOR 29
         LOAD_VECTOR 30
         LOAD_VECTOR 31
-        lwz     %r0, 92(%r1)
-        mtspr   256, %r0
         li      %r0, 252
         lvewx   %v0, %r1, %r0
         mtvscr  %v0
 #endif
 #if !defined(_SOFT_FLOAT) && !defined(__NO_FPRS__)
-        lfd     %f0, 96(%r1)
-        mtfsf   3, %f0                  /* the enable and rounding bits; survives: with flags, which nobody keeps */
+        lfd     %f0, 96(%r1)            /* the flags, too: an enable bit meets only flags of its own greenlet, else it traps */
+#if defined(_ARCH_PWR6)
+        mtfsf   255, %f0, 1, 0          /* with the decimal rounding mode, in the upper half; survives: 1 says all */
+#else
+        mtfsf   255, %f0                /* survives: fields 0 to 3 and 5 are flags and results */
+#endif
         lfd     %f14, 104(%r1)
         .cfi_restore 46
         lfd     %f15, 112(%r1)

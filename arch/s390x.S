@@ -1,11 +1,12 @@
 /* greenlet_switch for IBM Z, 64 bits (s390x), ELF.
 
    Source: ELF Application Binary Interface, s390x Supplement, version 1.7, section 1.2 "Function-Calling Sequence":
-   1.2.1 "Registers" (table of register usage), 1.2.2 "The Stack Frame".
+   1.2.1 "Registers" (table "Register usage across function calls"), 1.2.2 "The Stack Frame".
 
    A callee must preserve      r6 to r13, r15; r14 so far as it is where to return to; f8 to f15
-   FPC                         its masks and rounding modes may be changed only by calls that are meant to: as
-                               good as preserved, so it is kept.
+   FPC                         The document says nothing of it. Its masks and rounding modes are changed only by calls that
+                               are meant to: as good as preserved, so it is kept.
+   The program mask is zero at every call and return.
    The access registers a0 and a1 are the thread pointer, and never change.
    Written by a callee above its own frame: the caller's 160 bytes, which are the back chain and the register save area.
 
@@ -74,11 +75,9 @@ greenlet_switch:
 
         lgr     %r3, %r2
         lgr     %r2, %r7
-        lay     %r1, -160(%r3)
-        xc      0(8, %r1), 0(%r1)       /* walkers by back chain or frame pointer end here */
-        lghi    %r11, 0
+        lghi    %r11, 0                 /* walkers by frame pointer or back chain end here */
         .cfi_remember_state
-        lgr     %r15, %r1
+        lay     %r15, -160(%r3)
         .cfi_undefined %r14             /* above sp there may be another greenlet's bytes, or none */
         .cfi_undefined %r6
         .cfi_undefined %r7
@@ -96,6 +95,7 @@ greenlet_switch:
         .cfi_undefined %f13
         .cfi_undefined %f14
         .cfi_undefined %f15
+        xc      0(8, %r15), 0(%r15)
         basr    %r14, %r6               /* result = restore(ctx, target) */
         .cfi_restore_state
 

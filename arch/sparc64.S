@@ -1,7 +1,7 @@
 /* greenlet_switch for SPARC V9, 64 bits.
 
    Source: SPARC Compliance Definition 2.4.1, chapter 3 (64-bit "Low-Level System Information"): "Registers and the
-   Stack Frame"; The SPARC Architecture Manual, version 9, section 5.2.4 and H.1, for the windows.
+   Stack Frame"; The SPARC Architecture Manual, version 9, "Register-Window State Registers" and appendix H, for the windows.
 
    A callee must preserve      its caller's window: %l0 to %l7, %i0 to %i7, and %sp (%fp in a window of its own);
                                %o7 so far as it is where to return to. No floating-point register.
@@ -61,6 +61,22 @@ greenlet_switch:
         .cfi_remember_state
         sub     %o1, BIAS + RESERVED, %sp
         .cfi_undefined 15               /* above sp there may be another greenlet's bytes, or none */
+        .cfi_undefined 16
+        .cfi_undefined 17
+        .cfi_undefined 18
+        .cfi_undefined 19
+        .cfi_undefined 20
+        .cfi_undefined 21
+        .cfi_undefined 22
+        .cfi_undefined 23
+        .cfi_undefined 24
+        .cfi_undefined 25
+        .cfi_undefined 26
+        .cfi_undefined 27
+        .cfi_undefined 28
+        .cfi_undefined 29
+        .cfi_undefined 30
+        .cfi_undefined 31
         call    %i1                     /* result = restore(ctx, target) */
         nop
         .cfi_restore_state

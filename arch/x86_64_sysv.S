@@ -1,7 +1,7 @@
 /* greenlet_switch for x86-64, System V ABI (Linux, the BSDs, Solaris, bare metal; Mach-O as well).
 
    Source: System V Application Binary Interface, AMD64 Architecture Processor Supplement,
-   version 1.0, section 3.2.1 "Registers and the Stack Frame" and figure 3.4.
+   version 1.0, section 3.2.1 "Registers" and figure 3.4 "Register Usage".
 
    A callee must preserve      rbx, rbp, rsp, r12, r13, r14, r15
    and the control bits of     MXCSR (not its status flags) and the x87 control word, except where the compiler

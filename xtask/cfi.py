@@ -4,7 +4,8 @@ with examples/cfi_probe.rs as the program; `cargo xtask cfi` starts it.
 So that a value that is right by chance is told from one that was looked up, the script gives the
 preserved registers values of its own at each entry (and the caller's back when control returns
 there), and before each instruction overwrites what lies below the stack pointer, where nothing may
-be looked up.
+be looked up, and below the start of a target that is lower than that, as the handler of a signal may do
+as long as the stack pointer is not the target's.
 
 The truth comes from the calling convention and from nothing else: at the first instruction of an
 entry the return address, the caller's stack pointer and the registers that a callee preserves are
@@ -46,8 +47,10 @@ FUNCTIONS = ["greenlet_switch", "greenlet_jump", "greenlet_swap"]
 #   halves      the first letter of registers that are the low halves of vectors, and the vectors'
 #   guessed     the instruction at which gdb does not look at the CFI
 #   signs       the instructions after which a return address is signed, and no longer is
+#   delay       the size of the instruction behind a jump, which runs in the same step
 COMMON = dict(
-    pc="pc", pops=0, target=None, record=None, chain=False, halves="-", guessed=None, signs=None, kept=None
+    pc="pc", pops=0, target=None, record=None, chain=False, halves="-", guessed=None, signs=None, kept=None,
+    delay=0,
 )
 ARCHITECTURES = {
     "i386:x86-64": COMMON | dict(
@@ -70,10 +73,25 @@ ARCHITECTURES = {
         sp="sp", fp="fp", result="a0", link="ra",
         preserved=["fp"] + ["s%d" % n for n in range(1, 12)] + ["fs%d" % n for n in range(12)],
     ),
+    "powerpc:common": COMMON | dict(
+        sp="r1", fp=None, result="r3", link="lr", chain=True,
+        # CR as for 64 bits.
+        preserved=["r%d" % n for n in range(14, 32)] + ["f%d" % n for n in range(14, 32)],
+    ),
     "powerpc:common64": COMMON | dict(
         sp="r1", fp=None, result="r3", link="lr", chain=True,
         # This gdb does not find CR by the CFI, and cannot be given the vectors' values: those are not looked at.
         preserved=["r%d" % n for n in range(14, 32)] + ["f%d" % n for n in range(14, 32)],
+    ),
+    # o32 and n64: gdb's name is that of the processor.
+    "mips, 4 bytes": COMMON | dict(
+        sp="sp", fp="s8", result="v0", link="ra", delay=4,
+        # Where registers have 64 bits the odd ones are not preserved.
+        preserved=["s%d" % n for n in range(9)] + ["f%d" % n for n in range(20, 32, 2)],
+    ),
+    "mips, 8 bytes": COMMON | dict(
+        sp="sp", fp="s8", result="v0", link="ra", delay=4,
+        preserved=["s%d" % n for n in range(9)] + ["gp"] + ["f%d" % n for n in range(24, 32)],
     ),
     "s390:64-bit": COMMON | dict(
         sp="r15", fp="r11", result="r2", link="r14", chain=True,
@@ -265,7 +283,8 @@ def put(name, new):
     inferior, at = gdb.selected_inferior(), value(gdb.newest_frame(), arch["sp"]) - BELOW
     were = bytes(inferior.read_memory(at, 8))
     inferior.write_memory(at, new.to_bytes(8, "little" if "little" in endian else "big"))
-    gdb.execute("set $%s = *(double *)%d" % (place, at), to_string=True)
+    kind = "double" if v.type.sizeof == 8 or v.type.code == gdb.TYPE_CODE_UNION else "float"
+    gdb.execute("set $%s = *(%s *)%d" % (place, kind, at), to_string=True)
     inferior.write_memory(at, were)
 
 
@@ -341,7 +360,11 @@ def activation():
             text = frame.architecture().disassemble(pc)[0]["asm"]
             signed = text.startswith(arch["signs"][0]) or signed and not text.startswith(arch["signs"][1])
         seen.add(pc)
+        slot = slot_of(frame, pc)
+        seen.add(slot)
         spoil_below(sp)
+        if phase == "before the switch" and target and target < sp - NEAR:
+            spoil_below(target)
         what = "%s, %s" % (next(n for n, (b, e) in ranges.items() if b <= pc < e), phase)
         if phase == "without a caller":
             check_end(frame, what)
@@ -371,7 +394,9 @@ def activation():
 
         # A callback, at its first instruction. It returns to behind the call.
         calls += 1
-        back = was + length(was)
+        back = (slot or was) + length(slot or was)
+        if phase == "before the switch" and target and slot and switched_at(slot, sp, target, own):
+            phase = "without a caller"
         older = frame.older()
         what = "in callback %d, %s" % (calls, phase)
         if older is None or older.pc() != back:
@@ -400,19 +425,33 @@ def activation():
             own = value(frame, arch["sp"])
 
 
+def slot_of(frame, address):
+    """The instruction that runs in the same step as the one at this address, or None. (No signal's handler, and so no unwinder, ever
+    sees the program stand there.)"""
+    if arch["delay"] and frame.architecture().disassemble(address)[0]["asm"].startswith(("j", "b")):
+        return address + arch["delay"]
+    return None
+
+
 def length(address):
     return gdb.newest_frame().architecture().disassemble(address)[0]["length"]
 
 
 def symbols(program):
-    """Addresses and sizes in the file of the functions that it has."""
+    """Addresses and sizes in the file of the functions that it has, and of what tells where the file lies in memory."""
     out = subprocess.run(["readelf", "-sW", program], check=True, capture_output=True, text=True)
     found = {}
     for line in out.stdout.splitlines():
         words = line.split()
-        if len(words) >= 8 and words[-1] in FUNCTIONS and words[3] == "FUNC":
+        if len(words) >= 8 and (words[-1] in FUNCTIONS and words[3] == "FUNC" or words[-1] == "CFI_FROM"):
             found[words[-1]] = (int(words[1], 16), int(words[2], 0))
     return found
+
+
+def has_descriptors(program):
+    """Are the functions' symbols those of descriptors, whose first word is the address of the code? So it is in PowerPC's ELFv1."""
+    out = subprocess.run(["readelf", "-SW", program], check=True, capture_output=True, text=True)
+    return " .opd " in out.stdout
 
 
 def return_address_signed(program, bias):
@@ -466,10 +505,14 @@ def main():
         gdb.execute("tbreak main", to_string=True)
         gdb.execute("run", to_string=True)
 
-    arch = ARCHITECTURES[gdb.newest_frame().architecture().name()]
+    name = gdb.newest_frame().architecture().name()
+    if name.startswith("mips"):
+        name = "mips, %d bytes" % gdb.lookup_type("long").sizeof
+    arch = ARCHITECTURES[name]
     endian = gdb.execute("show endian", to_string=True)
-    bias = int(gdb.parse_and_eval("(unsigned long)&greenlet_switch")) - sizes["greenlet_switch"][0]
-    ranges = {n: (bias + at, bias + at + size) for n, (at, size) in sizes.items()}
+    bias = int(gdb.parse_and_eval("(unsigned long)&CFI_FROM")) - sizes.pop("CFI_FROM")[0]
+    code = word if has_descriptors(program) else int
+    ranges = {n: (code(bias + at), code(bias + at) + size) for n, (at, size) in sizes.items()}
     said_signed = return_address_signed(program, bias) if arch["signs"] else {}
     disassemble = gdb.newest_frame().architecture().disassemble
     listings = {n: disassemble(begin, end - 1) for n, (begin, end) in ranges.items()}

@@ -45,6 +45,9 @@ unsafe extern "C" {
     fn abort() -> !;
 }
 
+/// So each end of a slice is where a shadow byte begins.
+const _: () = assert!(super::STACK_ALIGN >= 8);
+
 /// What goes with a greenlet: the shadow of the bytes in its buffer, and its fake stack.
 #[derive(Debug)]
 pub struct Kept {
@@ -112,7 +115,7 @@ impl Kept {
     ///
     /// # Safety
     ///
-    /// The stretch is the running thread's stack and the greenlet's own; both ends are multiples of eight.
+    /// The stretch is the running thread's stack and the greenlet's own; both ends are multiples of [`STACK_ALIGN`](super::STACK_ALIGN).
     pub unsafe fn take(&mut self, offset: usize, from: usize, end: usize) {
         let (scale, base) = mapping();
         let need = (offset + end - from) >> scale;

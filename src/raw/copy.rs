@@ -266,4 +266,32 @@ mod tests {
         }
         assert!(is_in_line(SHORT) && !is_in_line(5120));
     }
+
+    /// In a build whose compiler uses AVX (`RUSTFLAGS=-Ctarget-feature=+avx`): what it keeps in the 32-byte registers meanwhile stays
+    /// whole.
+    #[test]
+    #[cfg(target_feature = "avx")]
+    fn wide_registers_are_not_cut_in_half() {
+        use core::arch::x86_64::*;
+        use std::hint::black_box;
+        assert!(in_line() > SHORT);
+        let (from, mut to) = (Room([1; 6144]), Room([0; 6144]));
+        // SAFETY: the build's CPU has AVX, and the rooms are large enough.
+        unsafe {
+            let numbers: [i64; 8] = black_box([1, 2, 3, 4, 5, 6, 7, 8]);
+            let each = numbers.map(|n| _mm256_set1_epi64x(n));
+            let sum = |each: [__m256i; 8]| {
+                let mut sum = [0i64; 4];
+                for one in each {
+                    let mut words = [0i64; 4];
+                    _mm256_storeu_si256(words.as_mut_ptr().cast(), one);
+                    sum.iter_mut().zip(words).for_each(|(sum, word)| *sum += word);
+                }
+                sum
+            };
+            back(from.0.as_ptr(), to.0.as_mut_ptr(), black_box(1024));
+            assert_eq!(sum(each), [36; 4]);
+        }
+        assert_eq!(to.0[..1024], [1; 1024]);
+    }
 }

@@ -33,8 +33,12 @@ const KNOWN: &[&str] = &[
     "aarch64-unknown-linux-gnu",
     "armv7-unknown-linux-gnueabihf",
     "riscv64gc-unknown-linux-gnu",
+    "powerpc-unknown-linux-gnu",
+    "powerpc64-unknown-linux-gnu",
     "powerpc64le-unknown-linux-gnu",
     "s390x-unknown-linux-gnu",
+    "mips-unknown-linux-gnu",
+    "mips64el-unknown-linux-gnuabi64",
 ];
 
 /// Can gdb watch programs of this target here?

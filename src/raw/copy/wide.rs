@@ -38,8 +38,8 @@ mod imp {
         if AVX.load(Relaxed) == UNKNOWN {
             // Older compilers want the `unsafe`.
             #[allow(unused_unsafe)]
-            // SAFETY: every x86-64 CPU has the instruction.
-            let ecx = unsafe { __cpuid(1) }.ecx;
+            // SAFETY: every x86-64 CPU has the instruction. (It may not be executed in an SGX enclave.)
+            let ecx = if cfg!(target_env = "sgx") { 0 } else { unsafe { __cpuid(1) }.ecx };
             let mut is_there = ecx & OSXSAVE_AND_AVX == OSXSAVE_AND_AVX;
             if is_there {
                 let kept: u32;
@@ -63,9 +63,10 @@ mod imp {
     #[inline(always)]
     pub(in super::super) unsafe fn downwards(from: *const u8, to: *mut u8, bytes: usize) {
         // Blocks of 128 bytes. The highest one goes first, and overlaps the one below it unless `bytes` is a multiple of 128.
-        // SAFETY: the caller's promise: there are two blocks at least, and nothing outside `bytes` is touched.
-        unsafe {
-            asm!(
+        // The last instruction leaves of each register only the lower half, which is all that the compiler knows of unless the target
+        // itself has AVX: then no register may be in use.
+        macro_rules! copy {
+            ($($clobbered:tt)*) => { asm!(
                 "vmovdqu ymm0, [{from} + {top} - 32]",
                 "vmovdqu ymm1, [{from} + {top} - 64]",
                 "vmovdqu ymm2, [{from} + {top} - 96]",
@@ -96,7 +97,21 @@ mod imp {
                 out("xmm1") _,
                 out("xmm2") _,
                 out("xmm3") _,
+                $($clobbered)*
                 options(nostack),
+            ) };
+        }
+        // SAFETY: the caller's promise: there are two blocks at least, and nothing outside `bytes` is touched.
+        #[cfg(not(target_feature = "avx"))]
+        unsafe {
+            copy!();
+        }
+        // SAFETY: the same.
+        #[cfg(target_feature = "avx")]
+        unsafe {
+            copy!(
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _,
+                out("xmm10") _, out("xmm11") _, out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
             );
         }
     }
