@@ -267,8 +267,8 @@ mod tests {
         assert!(is_in_line(SHORT) && !is_in_line(5120));
     }
 
-    /// In a build whose compiler uses AVX (`RUSTFLAGS=-Ctarget-feature=+avx`): what it keeps in the 32-byte registers meanwhile stays
-    /// whole.
+    /// In an optimized build whose compiler uses AVX (`RUSTFLAGS=-Ctarget-feature=+avx`): what it keeps in the 32-byte registers
+    /// meanwhile stays whole.
     #[test]
     #[cfg(target_feature = "avx")]
     fn wide_registers_are_not_cut_in_half() {

@@ -120,6 +120,8 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
     row("host, release", false, cargo_test("--workspace --release"));
     row("features: alloc", true, cargo_test("-p greenlet --no-default-features --features alloc"));
     row("features: none", true, cargo_test("-p greenlet --no-default-features"));
+    #[cfg(target_arch = "x86_64")]
+    row("compiled for AVX", false, Box::new(compiled_for_avx));
 
     if examples().iter().any(|name| name == "abort") {
         let run = || program(Run::cargo().words("run --profile abort --example abort"));
@@ -184,6 +186,17 @@ fn rows(quick: bool, install: bool) -> Vec<Row> {
         });
     }
     rows
+}
+
+/// The engine's copies, where the compiler uses the same registers as their assembly. Optimized, since else it keeps nothing in them.
+#[cfg(target_arch = "x86_64")]
+fn compiled_for_avx() -> Outcome {
+    if !std::arch::is_x86_feature_detected!("avx") {
+        return Outcome::Skipped("this CPU has no AVX".into());
+    }
+    let run = Run::cargo().words("test --release -p greenlet --lib");
+    let run = run.env("RUSTFLAGS", "-Ctarget-feature=+avx");
+    test_run(&run.env("CARGO_TARGET_DIR", root().join("target/avx")).done())
 }
 
 /// The rows of other targets, which either lane takes.
