@@ -31,14 +31,12 @@ mod by_zero {
     /// `FE_DIVBYZERO`.
     const BY_ZERO: c_int = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
         0x4
-    } else if cfg!(target_arch = "s390x") {
-        0x0040_0000
     } else if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
         0x20
     } else if cfg!(target_arch = "loongarch64") {
         0x0008_0000
     } else {
-        0x40 // SPARC
+        0x40 // s390x, SPARC
     };
 
     #[link(name = "m")]
