@@ -61,7 +61,7 @@ impl fmt::Display for Refused {
 impl error::Error for Refused {}
 
 /// There was no memory. Also the payload that a greenlet's parent gets in place of its result when there was none for its
-/// last switch.
+/// last switch: that one was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 

@@ -7,6 +7,7 @@ use crate::raw;
 use crate::runtime::Runtime;
 use crate::switch;
 use crate::tasklet::Wake;
+use crate::transit::Transit;
 use crate::typeinfo::TypeInfo;
 use crate::unwind;
 use alloc::alloc::{Layout, alloc, dealloc};
@@ -31,6 +32,8 @@ pub(crate) struct Class {
     pub(crate) run: raw::Body,
     /// Drops the closure of one that never ran.
     drop_closure: unsafe fn(*const Core),
+    /// Drops what the closure has returned, where that has been put in transit and will not be taken out.
+    pub(crate) drop_result: unsafe fn(&Transit),
     layout: Layout,
     /// What it takes first.
     takes: TypeInfo,
@@ -53,7 +56,7 @@ pub(crate) struct Core {
     /// Its neighbours in the list of the thread's active ones.
     prev: Cell<*const Core>,
     pub(crate) next: Cell<*const Core>,
-    class: &'static Class,
+    pub(crate) class: &'static Class,
     /// How many have it as their parent. It is kept as long as there are any.
     children: Cell<u32>,
     pub(crate) stage: Cell<Stage>,
@@ -72,6 +75,7 @@ impl Core {
         const CLASS: &Class = &Class {
             run: no_body,
             drop_closure: no_closure,
+            drop_result: no_result,
             layout: Layout::new::<Core>(),
             takes: TypeInfo::of::<Nothing>(),
         };
@@ -79,6 +83,7 @@ impl Core {
             unreachable!("main has begun")
         }
         unsafe fn no_closure(_: *const Core) {}
+        unsafe fn no_result(_: &Transit) {}
         Core {
             record: UnsafeCell::new(raw::Greenlet::new()),
             count: Cell::new(0),
@@ -112,6 +117,7 @@ impl Core {
             &Class {
                 run: switch::run::<F, In, Out>,
                 drop_closure: drop_closure::<F>,
+                drop_result: drop_result::<Out>,
                 layout: Layout::new::<WithClosure<F>>(),
                 takes: TypeInfo::of::<In>(),
             }
@@ -417,4 +423,9 @@ fn too_many() -> ! {
 unsafe fn drop_closure<F>(this: *const Core) {
     // SAFETY: the greenlet was created with an `F` and never ran.
     drop(unsafe { Core::take_closure::<F>(this) });
+}
+
+unsafe fn drop_result<Out>(transit: &Transit) {
+    // SAFETY: an `Out` was put in, says the caller, and is taken out once.
+    drop(unsafe { transit.take::<Out>() });
 }

@@ -35,6 +35,8 @@ pub(crate) struct Runtime {
     pub(crate) transit: Transit,
     /// What is being thrown into the one that is switched to.
     pub(crate) thrown: Cell<Option<Payload>>,
+    /// What is in transit instead is a result that could not be delivered: drops it.
+    pub(crate) lost: Cell<Option<unsafe fn(&Transit)>>,
     pub(crate) hook: Cell<Option<Hook>>,
     /// Since the hook was taken out to be called, another was set.
     pub(crate) hook_changed: Cell<bool>,
@@ -65,6 +67,7 @@ impl Runtime {
                 tracing: Cell::new(false),
                 transit: Transit::new(),
                 thrown: Cell::new(None),
+                lost: Cell::new(None),
                 hook: Cell::new(None),
                 hook_changed: Cell::new(false),
                 active: Cell::new(ptr::null()),

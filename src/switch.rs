@@ -215,6 +215,10 @@ unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Res
             None => Ok(runtime.transit.take()),
         };
         let origin = runtime.origin.get();
+        let lost = runtime.lost.take().map(|drop_it| {
+            (*origin).hold();
+            (drop_it, Held(origin))
+        });
         let orphan = (attention & ORPHAN != 0).then(|| {
             (*origin).hold();
             Held(origin)
@@ -226,11 +230,17 @@ unsafe fn arrive_slowly<Out: 'static>(runtime: &Runtime, me: *const Core) -> Res
                 unwind::discard(before);
             }
         };
+        if let Some((drop_it, _)) = &lost {
+            instead(unwind::catch(|| drop_it(&runtime.transit))); // first: it is in the way of whatever else is sent
+        }
         if attention & TRACED != 0 {
             instead(unwind::catch(|| trace::call(runtime, kind, origin, me)));
         }
         if orphan.is_some() {
             instead(unwind::catch(|| drop(orphan))); // frees it, or kills it
+        }
+        if lost.is_some() {
+            instead(unwind::catch(|| drop(lost)));
         }
         received
     }
@@ -501,7 +511,7 @@ unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
             } else {
                 raw::Thread::finish(thread, (*target).raw(), ptr::null_mut());
             }
-            // Refused for want of memory. What was sent to the target is lost, what was thrown is not.
+            // Refused for want of memory. A result is dropped where the error arrives, what was thrown is not lost.
             let mut next = (*target).parent.get();
             while !next.is_null()
                 && ((*next).stage.get() != Stage::Active
@@ -512,8 +522,12 @@ unsafe fn leave(runtime: &Runtime, mut target: *const Core) -> ! {
             if next.is_null() {
                 next = &raw const runtime.main;
             }
-            let payload = runtime.thrown.take().unwrap_or_else(|| Box::new(OutOfMemory));
-            runtime.thrown.set(Some(payload));
+            let thrown = runtime.thrown.take();
+            // Somebody who kills is sent nothing that has to be dropped.
+            if thrown.is_none() && !(*target).awaits.get().is::<Ended>() {
+                runtime.lost.set(Some((*runtime.current()).class.drop_result));
+            }
+            runtime.thrown.set(Some(thrown.unwrap_or_else(|| Box::new(OutOfMemory))));
             runtime.attend(THROWN, true);
             target = next;
         }

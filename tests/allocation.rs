@@ -7,7 +7,9 @@ mod allocator;
 mod common;
 
 use allocator::{Counting, allocations, fail, failed, succeed};
-use common::{Drops, Later, deep, generator, main, overwrite, refused, spawn, spawn_under, thrown};
+use common::{
+    Drops, Later, OnDrop, deep, generator, main, overwrite, refused, spawn, spawn_under, thrown,
+};
 use greenlet::tasklet::{self, Channel, ReceiveError, Select, SendError, WaitError};
 use greenlet::{
     AnyGreenlet, Greenlet, OutOfMemory, Refused, SwitchError, WrongResult, prepare_thread,
@@ -476,17 +478,18 @@ fn a_refused_switch_leaves_the_running_and_the_other_greenlets_as_they_were() {
 
 /// Main begins `upper`, which begins `middle` below its own frames, which begins `last` below those. `upper` is the parent of
 /// `last`: so when `last` ends, `middle` has to be saved.
-struct Three {
-    upper: Greenlet<u32, ()>,
+struct Three<T: 'static> {
+    upper: Greenlet<T, ()>,
     middle: Greenlet<u32, ()>,
-    last: Greenlet<(), u32>,
+    last: Greenlet<(), T>,
 }
 
-fn three() -> Three {
-    let (upper, middle) = (Later::<Greenlet<u32, ()>>::new(), Later::<Greenlet<u32, ()>>::new());
+/// `last` returns this, and `upper` does that with it.
+fn three<T: 'static>(result: T, received: fn(T)) -> Three<T> {
+    let (upper, middle) = (Later::<Greenlet<T, ()>>::new(), Later::<Greenlet<u32, ()>>::new());
     let last = spawn(|()| {
         main().switch(());
-        11u32
+        result
     });
     middle.set({
         let last = last.typed::<(), u32>();
@@ -495,23 +498,25 @@ fn three() -> Three {
             assert_eq!(answer, 22);
         })
     });
-    upper.set({
-        let middle = middle.get().typed::<u32, u32>();
-        spawn(move |_: u32| {
-            let answer = deep(10, || middle.switch(0));
-            assert_eq!(answer, 11);
-        })
-    });
-    last.set_parent(&upper.get()).unwrap();
-    upper.get().switch(0);
+    let begin = {
+        let middle = middle.get().typed::<u32, T>();
+        spawn(move |()| received(deep(10, || middle.switch(0))))
+    };
+    upper.set(begin.typed());
+    last.set_parent(&begin).unwrap();
+    begin.switch(());
     assert!(last.is_active() && middle.get().is_active() && upper.get().is_active());
     assert_eq!(middle.get().saved_bytes() + upper.get().saved_bytes(), 0);
     Three { upper: upper.get(), middle: middle.get(), last }
 }
 
+fn is_eleven(answer: u32) {
+    assert_eq!(answer, 11);
+}
+
 #[test]
 fn the_result_of_a_last_switch_that_has_the_memory_arrives() {
-    let Three { upper, middle, last } = three();
+    let Three { upper, middle, last } = three(11, is_eleven);
     last.typed::<(), ()>().switch(());
     assert!(upper.is_finished() && middle.is_active());
     middle.switch(22);
@@ -520,7 +525,7 @@ fn the_result_of_a_last_switch_that_has_the_memory_arrives() {
 
 #[test]
 fn a_last_switch_for_which_there_is_no_memory_carries_the_error_to_an_ancestor_that_needs_none() {
-    let Three { upper, middle, last } = three();
+    let Three { upper, middle, last } = three(11, is_eleven);
     fail(0, true);
     let answer = last.typed::<(), ()>().try_switch(());
     succeed();
@@ -534,8 +539,34 @@ fn a_last_switch_for_which_there_is_no_memory_carries_the_error_to_an_ancestor_t
 }
 
 #[test]
+fn a_result_for_which_there_is_no_last_switch_is_dropped_where_the_error_arrives() {
+    let drops = Drops::new();
+    let token = drops.token();
+    let seen = drops.clone();
+    let here = AnyGreenlet::current();
+    // It may switch.
+    let other = spawn(|()| ());
+    let switches = OnDrop(move || {
+        succeed();
+        assert!(here.is_current());
+        other.switch(());
+        assert!(other.is_finished());
+    });
+    let result = (token, switches);
+    let Three { upper, middle, last } = three(result, |_| panic!("it arrived"));
+    fail(0, true);
+    let answer = last.typed::<(), ()>().try_switch(());
+    succeed();
+    assert!(thrown(answer).is::<OutOfMemory>());
+    assert_eq!(seen.count(), 1);
+    assert!(last.is_finished() && upper.is_active() && middle.is_active());
+    drop(upper);
+    middle.switch(22);
+}
+
+#[test]
 fn a_panic_that_finds_no_memory_for_its_last_switch_goes_on_in_an_ancestor_that_needs_none() {
-    let Three { upper, middle, last } = three();
+    let Three { upper, middle, last } = three(11, is_eleven);
     fail(0, true);
     let answer = last.typed::<(), ()>().try_throw(Box::new(()));
     succeed();

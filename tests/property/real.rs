@@ -530,7 +530,12 @@ fn one_step(
             let shared = shared.clone();
             set_trace(on.then(|| Box::new(move |event: &Event| seen(&shared, event)) as Hook));
         }
-        Step::Starve { after, for_ever } => shared.starve.set(Some((after, for_ever))),
+        Step::Starve { after, for_ever } => {
+            // The model says no more when one that nobody can reach is left. Killed without memory, that one's frames would be given up.
+            if shared.log.lock().unwrap().lost.is_none() {
+                shared.starve.set(Some((after, for_ever)));
+            }
+        }
         Step::Look => look(shared, me),
     }
     None

@@ -235,7 +235,7 @@ fn prepare(target: &str, how: Build) -> Result<Program, String> {
     let environment = match (target, how) {
         (python::TARGET, _) => python::environment()?,
         // Without the sanitizer nobody looks for leaks, and programs may make what leaks.
-        (_, Build::Sanitized) => vec![("GREENLET_NO_CYCLES", "1".into())],
+        (_, Build::Sanitized) => vec![("GREENLET_NO_LEAKS", "1".into())],
         _ => Vec::new(),
     };
     Ok(Program { target: target.into(), path, environment })
