@@ -292,7 +292,11 @@ static PyTypeObject *make(const char *name, size_t size, PyType_Slot *slots) {
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
         .slots = slots,
     };
-    return (PyTypeObject *)PyType_FromSpec(&spec);
+    PyObject *made = PyType_FromSpec(&spec);
+    if (!made && !PyErr_Occurred()) {
+        PyErr_NoMemory(); /* 3.12 does not say so when there is none for the name */
+    }
+    return (PyTypeObject *)made;
 }
 
 /* The module with both types, or null with an error. */

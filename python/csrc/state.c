@@ -813,7 +813,8 @@ PyObject *gr_frames_top(PyThreadState *ts, GrState *s, GrPeek peek, void *ctx) {
     if (enabled) {
         PyGC_Enable();
     }
-    return frame;
+    /* What is suspended in a call has a frame that can be shown: so it is memory. The interpreter keeps that error to itself. */
+    return frame ? frame : PyErr_NoMemory();
 #else
     (void)ts, (void)peek, (void)ctx;
     Py_INCREF(s->frame);

@@ -107,6 +107,7 @@ unsafe extern "C" {
     pub fn gr_collecting(ts: *mut ThreadState) -> c_int;
     #[cfg(py315)]
     pub fn gr_full_collections(ts: *mut ThreadState, automatic: *mut c_int) -> usize;
+    pub fn gr_threads(ts: *mut ThreadState, out: *mut *mut ThreadState, room: usize) -> usize;
     pub fn gr_finalizing() -> c_int;
     pub fn gr_soon(ts: *mut ThreadState, run: unsafe extern "C" fn(*mut c_void) -> c_int) -> c_int;
 
@@ -230,6 +231,7 @@ unsafe extern "C" {
     pub fn PyFile_WriteString(text: *const c_char, file: *mut PyObject) -> c_int;
     pub fn PyFile_WriteObject(object: *mut PyObject, file: *mut PyObject, flags: c_int) -> c_int;
 
+    pub fn PyThreadState_GetInterpreter(ts: *mut ThreadState) -> *mut c_void;
     pub fn PyThreadState_GetID(ts: *mut ThreadState) -> u64;
     pub fn PyThreadState_GetDict() -> *mut PyObject;
     pub fn PyCapsule_New(

@@ -168,7 +168,10 @@ unsafe extern "C" fn gr_mod_set_thread_local(
             );
         }
         let dict = PyThreadState_GetDict();
-        if dict.is_null() || PyDict_SetItem(dict, *args, *args.add(1)) < 0 {
+        if dict.is_null() {
+            return PyErr_NoMemory(); // it does not say so itself
+        }
+        if PyDict_SetItem(dict, *args, *args.add(1)) < 0 {
             return ptr::null_mut();
         }
         new_none()

@@ -777,10 +777,12 @@ pub unsafe fn complain(object: *mut PyObject, text: &CStr) {
         if !file.is_null() {
             incref(file);
             PyFile_WriteString(text.as_ptr(), file);
+            PyErr_Clear(); // with an error set no object may be written
             PyFile_WriteObject(object, file, 0);
-            PyFile_WriteString(c"\n".as_ptr(), file);
-            decref(file);
             PyErr_Clear();
+            PyFile_WriteString(c"\n".as_ptr(), file);
+            PyErr_Clear();
+            decref(file);
         }
     }
 }

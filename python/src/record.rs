@@ -13,6 +13,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::{mem, ptr};
 use greenlet::raw;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 #[repr(C)]
 pub struct Record {
@@ -40,12 +41,16 @@ pub struct Record {
     pub scheduler: *mut Scheduler,
 }
 
+/// What is known by the address of a thread state. (The usual hasher has its keys in thread-local storage, and the C library ends the
+/// process when it has no memory for a thread's.)
+type ByAddress<T> = HashMap<usize, T, BuildHasherDefault<DefaultHasher>>;
+
 /// The record that was asked for last: right as long as its thread state is the running one.
 static mut LAST: *mut Record = ptr::null_mut();
-static mut RECORDS: Option<HashMap<usize, *mut Record>> = None;
+static mut RECORDS: Option<ByAddress<*mut Record>> = None;
 /// The thread states whose record has ended: they are being cleared, or are no more. Another one may come to lie at the same
-/// address, so each has its number with it.
-static mut ENDED: Option<HashMap<usize, u64>> = None;
+/// address, so each has its number with it; and its interpreter, since [`forget_those_that_are_gone`] asks that for those that are there.
+static mut ENDED: Option<ByAddress<(u64, usize)>> = None;
 /// `greenlet.GreenletExit` and `greenlet.error`.
 pub static mut EXIT: *mut PyObject = ptr::null_mut();
 pub static mut ERROR: *mut PyObject = ptr::null_mut();
@@ -134,17 +139,21 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
             refs: 1,
             scheduler: ptr::null_mut(),
         });
-        let map = &raw mut RECORDS;
-        if record.is_null() || (*map).get_or_insert_default().try_reserve(1).is_err() {
-            memory::free(record);
+        if record.is_null() {
             PyErr_NoMemory();
             return ptr::null_mut();
         }
         let main = object::new_main(record);
         let other = find(ts);
-        if main.is_null() || !other.is_null() {
+        let map = &raw mut RECORDS;
+        // Reserved now: meanwhile other threads may have used up what was there.
+        let room = (*map).get_or_insert_default().try_reserve(1).is_ok();
+        if main.is_null() || !other.is_null() || !room {
             xdecref(main);
             memory::free(record);
+            if !main.is_null() && other.is_null() {
+                PyErr_NoMemory();
+            }
             return if main.is_null() { ptr::null_mut() } else { other };
         }
         (*record).main = main;
@@ -159,7 +168,7 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
         let capsule = PyCapsule_New(record.cast(), CAPSULE, Some(capsule_gone));
         if dict.is_null() || capsule.is_null() || PyDict_SetItemString(dict, CAPSULE, capsule) < 0 {
             if PyErr_Occurred().is_null() {
-                raise::<()>(PyExc_RuntimeError, c"greenlet: the thread state has no dictionary");
+                PyErr_NoMemory(); // for the thread state's dictionary: nobody else has said so
             }
             if capsule.is_null() {
                 end(record);
@@ -181,10 +190,38 @@ unsafe extern "C" fn capsule_gone(capsule: *mut PyObject) {
         let ts = (*record).tstate;
         let map = &raw mut ENDED;
         let map = (*map).get_or_insert_default();
+        let interpreter = PyThreadState_GetInterpreter(ts).addr();
+        if map.len() == map.capacity() {
+            forget_those_that_are_gone(map, ts, interpreter);
+        }
         if map.try_reserve(1).is_ok() {
-            map.insert(ts.addr(), PyThreadState_GetID(ts));
+            map.insert(ts.addr(), (PyThreadState_GetID(ts), interpreter));
         }
         end(record);
+    }
+}
+
+/// Takes out what no thread state lies at any more, in the interpreter of `ts`: nobody tells of their end. Called when there is no
+/// room left, so the map stays as small as what there was of threads at a time.
+unsafe fn forget_those_that_are_gone(
+    map: &mut ByAddress<(u64, usize)>,
+    ts: *mut ThreadState,
+    interpreter: usize,
+) {
+    // SAFETY: the GIL is held, so those that are being cleared, here or while another one waits for the GIL, are in the list.
+    unsafe {
+        let mut states: Vec<*mut ThreadState> = Vec::new();
+        let count = gr_threads(ts, ptr::null_mut(), 0);
+        if states.try_reserve_exact(count).is_err() {
+            return;
+        }
+        states.resize(count, ptr::null_mut());
+        let count = gr_threads(ts, states.as_mut_ptr(), count).min(count);
+        states.truncate(count);
+        states.sort_unstable();
+        map.retain(|&at, &mut (_, theirs)| {
+            theirs != interpreter || states.binary_search_by_key(&at, |ts| ts.addr()).is_ok()
+        });
     }
 }
 
@@ -195,7 +232,7 @@ unsafe fn has_ended(ts: *mut ThreadState) -> bool {
     unsafe {
         let map = &raw const ENDED;
         let number = (*map).as_ref().and_then(|map| map.get(&ts.addr()));
-        number.is_some_and(|&number| number == PyThreadState_GetID(ts))
+        number.is_some_and(|&(number, _)| number == PyThreadState_GetID(ts))
     }
 }
 

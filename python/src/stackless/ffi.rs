@@ -14,7 +14,6 @@ unsafe extern "C" {
     pub fn sl_finalize_from_dealloc(object: *mut PyObject) -> c_int;
     pub fn gr_state_depth(ts: *mut ThreadState, state: *mut State) -> c_int;
     pub fn gr_thread_id(ts: *mut ThreadState) -> c_ulong;
-    pub fn gr_threads(ts: *mut ThreadState, out: *mut *mut ThreadState, room: usize) -> usize;
 
     // CPython
     pub static mut PyExc_SystemExit: *mut PyObject;
