@@ -43,8 +43,6 @@ def generators():
     yield from generators()
 
 
-
-
 def objects():
     value = None
     for _ in range(100_000):
@@ -111,5 +109,95 @@ def test_recursion_without_end(case, limit):
         for g in others:
             g.switch(0)
             assert g.dead
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def calls_left(n=0):
+    """How many Python calls there may be below this one."""
+    try:
+        return calls_left(n + 1)
+    except RecursionError:
+        return n
+
+
+LEVELS = [[]]
+while len(LEVELS) < 40_000:
+    LEVELS.append([LEVELS[-1]])
+
+
+def c_calls_left():
+    """How many calls of C that recurse there may be; where that is a matter of the machine stack (CPython 3.14 and newer), 0."""
+    if sys.version_info >= (3, 14):
+        return 0
+    low, high = 0, len(LEVELS)
+    while low < high - 1:
+        middle = (low + high) // 2
+        try:
+            repr(LEVELS[middle])
+        except RecursionError:
+            high = middle
+        else:
+            low = middle
+    assert high < len(LEVELS)
+    return low
+
+
+def left():
+    return calls_left(), c_calls_left()
+
+
+def test_each_greenlet_has_a_recursion_limit_of_its_own():
+    """It begins with what is left where it is begun, and whatever others do meanwhile it has the same again when it goes on."""
+    main = getcurrent()
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        here = left()
+        assert here[0] > 400
+
+        def body(depth):
+            if depth:
+                return body(depth - 1)
+            mine = left()
+            found = [mine]
+            while (got := main.switch(mine)) is None:
+                found.append(left())
+            assert set(found) == {mine}
+            return mine
+
+        def begun_below(depth):
+            """A greenlet that is begun `depth` calls below."""
+            if depth:
+                return begun_below(depth - 1)
+            g = greenlet(body)
+            return g, g.switch(0)
+
+        def begun_in_c(depth):
+            """The same through calls of C."""
+            return max([depth], key=lambda n: found.append(begun_below(0)) or 0 if n == 0 else begun_in_c(n - 1) or 0)
+
+        depths = [0, 1, 50, 300]
+        some = [greenlet(body) for _ in depths]
+        found = [(g, g.switch(depth)) for g, depth in zip(some, depths)]
+        assert [found[0][1][0] - calls for _, (calls, _) in found] == depths
+        assert found[0][1][0] <= here[0] and found[0][1][0] >= here[0] - 3
+        found += [begun_below(depth) for depth in depths]
+        assert [found[4][1][0] - calls for _, (calls, _) in found[4:]] == depths
+        begun_in_c(60)
+        assert found[-1][1][0] < found[4][1][0] - 100
+        if sys.version_info < (3, 14):
+            assert found[-1][1][1] < found[4][1][1] - 50
+        assert left() == here
+        for order in found, found[::-1], found[::2] + found[1::2]:
+            for g, mine in order:
+                assert g.switch(None) == mine
+                assert left() == here
+        for g, mine in found:
+            assert g.switch("end") == mine and g.dead
+            assert left() == here
+        with pytest.raises(RecursionError):
+            greenlet(calls).switch()
+        assert left() == here
     finally:
         sys.setrecursionlimit(before)

@@ -54,6 +54,13 @@ STATES = {
                 kept.clear()
         keep(waits)
     """,
+    "in try, with a finally that would be heard": """
+        # What its frames reach is never cleared: so they may not reach what holds it.
+        space = {"main": main, "write": os.write}
+        exec("def heard():\\n try: main.switch()\\n finally: write(2, b'heard')", space)
+        sys.heard = greenlet(space.pop("heard"))
+        sys.heard.switch()
+    """,
     "in with": """
         def held():
             with lock:
@@ -195,7 +202,9 @@ ENDS = {
         ["Traceback (most recent call last):", "<module>", "fail", "KeyboardInterrupt"],
     ),
     "an interrupt in a greenlet": (
-        "import signal; say('end'); greenlet(lambda: signal.raise_signal(signal.SIGINT)).switch()",
+        # It may be ignored from the beginning, as it is for what a shell runs in the background.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); say('end'); "
+        "greenlet(lambda: signal.raise_signal(signal.SIGINT)).switch()",
         -signal.SIGINT,
         ["Traceback (most recent call last):", "<module>", "<lambda>", "KeyboardInterrupt"],
     ),
@@ -217,17 +226,23 @@ def fail(kind=None):
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONFAULTHANDLER"}
 
 
-def start(code, *options):
+def start(code, *options, **environment):
     command = [sys.executable, *options, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**ENVIRONMENT, **environment})
 
 
-def run(program, *options):
+# What an emulator says of a program that ends like that.
+EMULATOR = "qemu: uncaught target signal"
+
+
+def run(program, *options, **environment):
     """Its status, what it wrote, and the lines of its errors: of a traceback the functions' names only."""
     code = BEGIN + textwrap.dedent(program)
-    done = start(code, *options)
+    done = start(code, *options, **environment)
     lines = []
     for line in done.stderr.splitlines():
+        if line.startswith(EMULATOR):
+            continue
         place = re.match(r'  File "<string>", line \d+, in (.+)', line)
         if place:
             lines.append(place[1])
@@ -295,6 +310,68 @@ def test_a_destructor_switches_while_modules_are_cleared():
         kept.clear()
     """
     assert run(program) == (0, "5 new ", [])
+
+
+def test_a_destructor_asks_who_runs_while_modules_are_cleared():
+    program = """
+        class Late:
+            def __del__(self, write=os.write, getcurrent=getcurrent):
+                try:
+                    getcurrent()
+                except RuntimeError as error:
+                    write(1, str(error).encode())
+        sys.late = Late()
+    """
+    assert run(program) == (0, "greenlet is being finalized", [])
+
+
+def test_what_waits_to_be_ended_does_not_run_while_modules_are_cleared():
+    """Another thread has given it up, and its own uses greenlets again only then."""
+    program = """
+        def heard(write=os.write):
+            try:
+                main.switch()
+            finally:
+                write(1, b"heard ")
+        g = keep(heard)
+        kept.clear()
+        thread = threading.Thread(target=lambda: globals().pop("g"))
+        thread.start()
+        thread.join()
+        class Late:
+            def __del__(self, write=os.write, greenlet=greenlet):
+                write(1, str(greenlet(lambda: "new").switch()).encode())
+        sys.late = Late()
+    """
+    assert run(program) == (0, "new", [])
+
+
+def test_what_a_thread_has_of_ours_is_left_alone_when_the_interpreter_is_no_more():
+    """The trace function, what main's dictionary holds, and the greenlets that wait to be ended."""
+    program = """
+        import greenlet as package
+        class Heard:
+            def __init__(self, what):
+                self.what = what
+            def __call__(self, *args):
+                pass
+            def __del__(self, write=os.write):
+                write(1, self.what.encode())
+        def heard(value, write=os.write):
+            try:
+                main.switch()
+            finally:
+                write(1, b"finally ")
+        g = keep(heard, Heard("argument "))
+        g.held = Heard("greenlet ")
+        kept.clear()
+        thread = threading.Thread(target=lambda: globals().pop("g"))
+        thread.start()
+        thread.join()
+        main.held = Heard("main ")
+        package.settrace(Heard("trace "))
+    """
+    assert run(program) == (0, "", [])
 
 
 def test_a_thread_that_is_not_a_daemon_is_waited_for():
@@ -368,7 +445,8 @@ def test_fork_with_greenlets_of_other_threads():
             try:
                 theirs.switch()
             except Exception as error:
-                say(type(error).__name__)
+                say(error)
+            say(theirs.dead, bool(theirs), theirs.gr_frame)
             del theirs
             say(greenlet(lambda: greenlet(lambda: "new").switch()).switch())
             sys.exit(11)
@@ -377,8 +455,80 @@ def test_fork_with_greenlets_of_other_threads():
         thread.join()
         say(kept[-1])
     """
-    assert run(program) == (0, "error\nnew\n11\nended\n", [])
+    refused = "cannot switch to a different thread (which happens to have exited)"
+    assert run(program) == (0, f"{refused}\nTrue False None\nnew\n11\nended\n", [])
 
+
+def test_fork_while_other_threads_are_inside_greenlets():
+    """In the child nobody will ever leave those, and others lie above them on the same stack. What is freed is overwritten."""
+    program = """
+        def chain(n, depth):
+            if depth:
+                return max([n], key=lambda n: chain(n, depth - 1) or 0)
+            if n == 3:
+                ready.release()
+                return go.acquire()
+            kept.append(greenlet(chain))
+            return kept[-1].switch(n + 1, 5)
+        def work():
+            chain(0, 0)
+        ready, go = threading.Lock(), threading.Lock()
+        ready.acquire(), go.acquire()
+        threads = []
+        for _ in range(3):
+            threads.append(threading.Thread(target=work))
+            threads[-1].start()
+            ready.acquire()
+        def body():
+            child = os.fork()
+            if child:
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            assert len(kept) == 9
+            say([g.dead for g in kept[:3]])
+            del kept[8], kept[5]  # two of those that ran
+            say([g.dead for g in reversed(kept)])
+            for g in kept:
+                try:
+                    g.switch()
+                except Exception as error:
+                    assert "different thread" in str(error), error
+            while kept:
+                kept.pop()
+            say(greenlet(lambda: greenlet(lambda: "new").switch()).switch())
+            sys.exit(12)
+        say(greenlet(body).switch())
+        for thread in threads:
+            go.release()
+            thread.join()
+        say([g.dead for g in kept])
+    """
+    expected = f"{[True] * 3}\n{[True] * 7}\nnew\n12\n{[True] * 9}\n"
+    assert run(program, PYTHONMALLOC="debug") == (0, expected, [])
+
+
+def test_fork_in_a_greenlet_of_a_thread_and_only_that_goes_on():
+    """The child's only thread is not the main one; greenlets of both it and the one that is gone were suspended."""
+    program = """
+        theirs = keep(lambda: main.switch())
+        def work():
+            here = getcurrent()
+            mine = greenlet(lambda: here.switch("suspended") or "ended")
+            mine.switch()
+            def body():
+                child = os.fork()
+                if child:
+                    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                mine.parent = getcurrent()
+                say(mine.switch(), mine.dead, theirs.dead)
+                os._exit(13)
+            say(greenlet(body).switch())
+            say(mine.switch())
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        say(theirs.dead, theirs.switch(), theirs.dead)
+    """
+    assert run(program) == (0, "ended True True\n13\nended\nFalse () True\n", [])
 
 # What faulthandler prints: the functions of the one that runs, and of nobody else.
 
