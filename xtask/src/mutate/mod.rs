@@ -41,7 +41,7 @@ const CASES: u32 = 64;
 const QUICK: (&[&str], u32) = (&["registers", "engine"], 4);
 
 /// The tests that are about the assembly.
-const FIRST: &str = "--test registers --test engine --test entries --test unwinding --test bti --test windows --test windows_unwind";
+const FIRST: &str = "--test registers --test engine --test entries --test traps --test unwinding --test bti --test windows --test windows_unwind";
 
 /// The command: for the target that was named, or this machine's.
 pub fn command(args: Args) -> Result<bool, String> {
