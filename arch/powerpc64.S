@@ -207,7 +207,6 @@ greenlet_switch:
         cmpdi   %r3, 0
         beq     .Lresume                /* nothing has changed: return null */
 
-        mr      %r4, %r3
         addi    %r5, %r3, -RESERVED
         subf    %r5, %r1, %r5
         li      %r0, 0
@@ -267,6 +266,7 @@ greenlet_switch:
         .cfi_undefined 107
         .cfi_undefined 108
 #endif
+        mr      %r4, %r3
         mr      %r12, %r31
         mr      %r3, %r30
         CALL                            /* result = restore(ctx, target) */

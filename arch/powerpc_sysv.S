@@ -156,7 +156,6 @@ greenlet_switch:
         cmpwi   %r3, 0
         beq     .Lresume                /* nothing has changed: return null */
 
-        mr      %r4, %r3
         addi    %r5, %r3, -16
         subf    %r5, %r1, %r5
         li      %r0, 0
@@ -216,6 +215,7 @@ greenlet_switch:
         .cfi_undefined 107
         .cfi_undefined 108
 #endif
+        mr      %r4, %r3
         mtctr   %r31
         mr      %r3, %r30
         bctrl                           /* result = restore(ctx, target) */
