@@ -32,7 +32,7 @@ pub type Hook = Box<dyn FnMut(&Event)>;
 ///
 /// The hook is called for each switch and throw, in the greenlet that was switched to, before it goes on. It cannot switch
 /// itself ([`Refused::Tracing`](crate::Refused::Tracing)); what a drop in it kills is not traced. A panic in the hook is thrown
-/// into the target, and the hook stays. A hook that is set from within the hook takes its place.
+/// into the target, and the hook stays. A hook that is set from within the hook takes its place, from the next switch on.
 ///
 /// # Panics
 ///
@@ -68,6 +68,9 @@ pub(crate) unsafe fn call(
         }
     }
 
+    if runtime.tracing.get() {
+        return; // a drop in the hook has killed somebody, and the hook, or that one, has set another
+    }
     let Some(hook) = runtime.hook.take() else { return };
     runtime.hook_changed.set(false);
     runtime.tracing.set(true);

@@ -8,9 +8,9 @@ use common::{
     thrown_text,
 };
 use greenlet::tasklet::{self, Channel, ReceiveError, Select};
-use greenlet::{AnyGreenlet, Greenlet, Refused, WrongResult, payload_text, set_trace};
+use greenlet::{AnyGreenlet, Greenlet, Refused, SwitchError, WrongResult, payload_text, set_trace};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -225,6 +225,28 @@ fn the_trace_hook_cannot_wait_in_place_of_the_tasklet_that_was_woken() {
     assert_eq!(reads.join().unwrap(), 7);
     set_trace(None);
     assert_eq!((words.balance(), others.balance(), tasklet::blocked_count()), (0, 0, 0));
+}
+
+#[test]
+fn a_hook_that_the_hook_has_set_is_not_called_before_that_has_returned() {
+    let suspended = spawn(|()| main().switch(()));
+    suspended.switch(());
+    let mut suspended = Some(suspended);
+    let (refused, seen) = (Later::new(), Rc::new(Cell::new(0)));
+    let (says, inner) = (refused.clone(), seen.clone());
+    set_trace(Some(Box::new(move |_| {
+        let seen = inner.clone();
+        set_trace(Some(Box::new(move |_| seen.set(seen.get() + 1))));
+        // What is killed here is not traced, and its end does not end the hook.
+        drop(suspended.take());
+        let answer = main().try_throw(Box::new(()));
+        says.set((inner.get(), matches!(answer, Err(SwitchError::Refused(Refused::Tracing, _)))));
+    })));
+    let child = spawn(|()| ());
+    child.switch(());
+    set_trace(None);
+    assert_eq!(refused.take(), Some((0, true)));
+    assert_eq!(seen.get(), 1); // the switch back
 }
 
 #[test]

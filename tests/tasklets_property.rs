@@ -1,22 +1,31 @@
 //! Tasklets: random programs against a model of the scheduler that has no greenlets in it.
 //!
 //! A program is a list of operations; whichever tasklet runs takes the next one. So the log says who ran when, and what each
-//! operation returned. The model (`tasklets/model.rs`) and the tasklets (`tasklets/real.rs`) have to write the same.
+//! operation returned. So do destructors and the trace hook, and requests for memory fail. The model (`tasklets/model.rs`) and the tasklets (`tasklets/real.rs`) have to write the same.
 #![cfg(feature = "std")]
 
+#[path = "common/allocator.rs"]
+mod allocator;
 #[path = "tasklets/model.rs"]
 mod model;
 #[path = "tasklets/real.rs"]
 mod real;
 
-use model::{Op, Side};
+use model::{Hook, Op, Side};
 use proptest::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 fn op() -> impl Strategy<Value = Op> {
     let n = || 0u8..12;
     let side = || prop_oneof![Just(Side::Send), Just(Side::Receive)];
+    let hook = prop_oneof![Just(Hook::None), Just(Hook::Looks), Just(Hook::Acts)];
     prop_oneof![
         12 => prop::bool::weighted(0.4).prop_map(|stubborn| Op::Spawn { stubborn }),
+        4 => Just(Op::Keep),
+        2 => hook.prop_map(Op::Trace),
+        6 => (0..2u8, any::<bool>()).prop_map(|(after, for_ever)| Op::Starve { after, for_ever }),
         10 => Just(Op::Schedule),
         4 => Just(Op::RunAll),
         4 => n().prop_map(Op::Run),

@@ -44,8 +44,10 @@ impl<'a> Bytes<'a> {
 /// Lets panics end the process only where they are the target's own: programs panic on purpose, on threads of their own.
 /// To be called first, since libFuzzer's own hook ends the process at every panic.
 pub fn panics_of_programs_are_meant() {
-    std::panic::set_hook(Box::new(|info| {
-        let own = std::thread::current().name() == Some("main");
+    // By its number: the program's `main` is libFuzzer's, so that thread has no name.
+    let first = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |info| {
+        let own = std::thread::current().id() == first;
         if own || std::env::var_os(TRACE).is_some() {
             eprintln!("{info}");
         }

@@ -1,6 +1,9 @@
-//! Tasklets and channels: a program out of bytes, against the model of the scheduler in `tests/tasklets`.
+//! Tasklets and channels: a program out of bytes, against the model of the scheduler in `tests/tasklets`. Destructors and the trace hook
+//! carry out operations of it, too, and requests for memory fail where it says so.
 #![no_main]
 
+#[path = "../../tests/common/allocator.rs"]
+mod allocator;
 #[path = "../../tests/tasklets/model.rs"]
 mod model;
 #[path = "../../tests/tasklets/real.rs"]
@@ -8,7 +11,10 @@ mod real;
 
 use greenlet_fuzz::{Bytes, panics_of_programs_are_meant};
 use libfuzzer_sys::fuzz_target;
-use model::{Op, Side};
+use model::{Hook, Op, Side};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 const MOST: usize = 160;
 
@@ -17,7 +23,7 @@ fn side(bytes: &mut Bytes) -> Side {
 }
 
 fn op(bytes: &mut Bytes) -> Op {
-    match bytes.below(28) {
+    match bytes.below(34) {
         0..3 => Op::Spawn { stubborn: bytes.flag() },
         3 | 4 => Op::Schedule,
         5 => Op::RunAll,
@@ -45,7 +51,14 @@ fn op(bytes: &mut Bytes) -> Op {
         24 => Op::DropHandle(bytes.below(12)),
         25 => Op::Return,
         26 => Op::Panic,
-        _ => Op::Look,
+        27 => Op::Look,
+        28 | 29 => Op::Keep,
+        30 => Op::Trace(match bytes.below(3) {
+            0 => Hook::None,
+            1 => Hook::Looks,
+            _ => Hook::Acts,
+        }),
+        _ => Op::Starve { after: bytes.below(4) / 2, for_ever: bytes.flag() },
     }
 }
 

@@ -2,6 +2,11 @@
 //!
 //! A program is a list of operations; whoever runs takes the next one. The model carries it out and answers with the log
 //! that carrying it out with tasklets must produce.
+//!
+//! Destructors run on *errands*: a guard that is dropped takes the next operation as well, and so does the trace hook, if it was told
+//! to. So any operation happens there, too: while a tasklet returns or unwinds, while one that has not begun is finished, inside
+//! a kill, and before a tasklet that was woken goes on. What is thrown into an errand ends the errand alone. What is still to be done
+//! after one is in the tasklet's list ([`Todo`]).
 
 use std::collections::VecDeque;
 
@@ -13,22 +18,51 @@ pub enum Side {
 }
 use Side::{Receive, Send};
 
+/// What the trace hook does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    None,
+    Looks,
+    /// It looks, and then it takes the next operation.
+    Acts,
+}
+
 /// The numbers choose among what there is.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Spawn { stubborn: bool },
+    Spawn {
+        stubborn: bool,
+    },
+    /// A guard in the frame of the current one.
+    Keep,
+    /// Sets the trace hook, or removes it.
+    Trace(Hook),
+    /// Of the requests for memory in the next operation, `after` get some and the next one gets none; `for_ever`: nor do those after it.
+    Starve {
+        after: u8,
+        for_ever: bool,
+    },
     Schedule,
     RunAll,
     Run(u8),
     Pause,
     Insert(u8),
     Remove(u8),
-    Channel { channel: u8, side: Side, waits: bool },
-    ThrowThrough { channel: u8 },
+    Channel {
+        channel: u8,
+        side: Side,
+        waits: bool,
+    },
+    ThrowThrough {
+        channel: u8,
+    },
     Close(u8),
     Open(u8),
     Prefer(u8, u8),
-    Select { cases: Vec<(u8, Side)>, waits: bool },
+    Select {
+        cases: Vec<(u8, Side)>,
+        waits: bool,
+    },
     Wait(u8),
     Kill(u8),
     ThrowInto(u8),
@@ -45,6 +79,14 @@ pub enum Step {
     Spawn {
         id: usize,
         stubborn: bool,
+        guard: usize,
+    },
+    Keep(usize),
+    Trace(Hook),
+    /// No operation of its own: it belongs to the next one.
+    Starve {
+        after: usize,
+        for_ever: bool,
     },
     Schedule,
     RunAll,
@@ -106,7 +148,6 @@ enum Pending {
 }
 
 /// What an operation says when it goes on.
-#[derive(Clone)]
 enum Outcome {
     None,
     Done,
@@ -115,14 +156,55 @@ enum Outcome {
     Case(usize, Box<Outcome>),
 }
 
-/// What a suspended one is inside of.
-#[derive(Clone, Copy, PartialEq)]
-enum Inside {
-    Nothing,
-    /// Waiting to be inserted.
-    Pause,
-    /// Holds a handle to this one.
-    With(usize),
+impl Outcome {
+    /// As an outcome of this case of a select.
+    fn of(self, case: Option<usize>) -> Outcome {
+        match case {
+            None => self,
+            Some(case) => Outcome::Case(case, Box::new(self)),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Outcome::None => unreachable!("somebody goes on who was in no operation"),
+            Outcome::Done => "done".into(),
+            Outcome::Got(Ok(value)) => format!("got {value}"),
+            Outcome::Got(Err(value)) => format!("got payload {value}"),
+            Outcome::Closed => "closed".into(),
+            Outcome::Case(case, outcome) => format!("case {case}, {}", outcome.text()),
+        }
+    }
+}
+
+/// The guard that a result or a payload has with it, if it has one.
+pub fn guard_with(value: u64) -> Option<usize> {
+    (value != 0 && value.is_multiple_of(2)).then(|| 1000 + value as usize)
+}
+
+fn guard_of(result: Result<u64, Option<u64>>) -> Option<usize> {
+    result.map_or_else(|payload| payload, Some).and_then(guard_with)
+}
+
+/// What is to be done when an errand is over.
+enum Todo {
+    /// The tasklet goes on: the hook has seen it arrive.
+    GoOn,
+    /// The hook has seen one arrive whose kill is under way.
+    Unwatched,
+    /// Drops these guards.
+    Drop(VecDeque<usize>),
+    /// A panic has unwound all that it will.
+    Unwound,
+    /// The operation returns.
+    Says(&'static str),
+    /// The tasklet is over. Its result is dropped first if nobody can ask for it.
+    Over(Result<u64, Option<u64>>),
+    End(Result<u64, Option<u64>>),
+    /// Inside a kill: this one unwinds.
+    Thrown(usize),
+    /// Inside a kill: this one is over, and the greenlet with the second number goes on.
+    Killed(usize, usize),
 }
 
 struct T {
@@ -132,7 +214,19 @@ struct T {
     handle: bool,
     pending: Option<Pending>,
     outcome: Outcome,
-    inside: Inside,
+    /// It has asked to be paused, and was not inserted since.
+    pauses: bool,
+    /// The operations that it is in, one inside the other's errands: the handles that they hold.
+    inside: Vec<Option<usize>>,
+    /// The next is the last. Nothing, unless it is in an errand.
+    todo: Vec<Todo>,
+    /// Guards in its frame, and in its closure.
+    kept: VecDeque<usize>,
+    captured: usize,
+    /// Whose greenlet it is suspended in.
+    at: usize,
+    /// It throws into another: what that one would have found before, to be dropped when this is back.
+    before: Option<usize>,
     result: Option<Result<u64, Option<u64>>>,
 }
 
@@ -160,7 +254,20 @@ pub struct Model {
     /// Who waits for whose end, in order.
     joins: Vec<(usize, usize)>,
     current: usize,
+    /// Whose greenlet runs: another one's inside a kill.
+    here: usize,
+    hook: Hook,
+    /// The hook is running.
+    tracing: bool,
+    /// How many panics are unwinding, one inside the other.
+    unwinding: usize,
+    starve: Option<(usize, bool)>,
+    /// An errand has begun: it takes the next operation.
+    takes_one: bool,
+    /// No operation is left.
+    exhausted: bool,
     values: u64,
+    guards: usize,
     pub steps: Vec<Step>,
     pub log: Vec<String>,
 }
@@ -174,23 +281,42 @@ pub fn run(ops: &[Op]) -> Model {
         blocked: Vec::new(),
         joins: Vec::new(),
         current: 0,
+        here: 0,
+        hook: Hook::None,
+        tracing: false,
+        unwinding: 0,
+        starve: None,
+        takes_one: false,
+        exhausted: false,
         values: 0,
+        guards: 0,
         steps: Vec::new(),
         log: Vec::new(),
     };
-    model.add(State::Running, true);
+    model.add(State::Running, true, 0);
     model.all[0].begun = true;
     for op in ops {
+        if let Op::Starve { after, for_ever } = *op {
+            model.starve = Some((after as usize, for_ever));
+            continue;
+        }
         let step = model.choose(op);
+        if let Some((after, for_ever)) = model.starve.take()
+            && model.may_starve(&step)
+        {
+            model.steps.push(Step::Starve { after, for_ever });
+        }
         model.steps.push(step.clone());
         model.step(&step);
+        model.go_on_with_errands();
     }
     model.end();
     model
 }
 
 impl Model {
-    fn add(&mut self, state: State, stubborn: bool) {
+    fn add(&mut self, state: State, stubborn: bool, captured: usize) {
+        let at = self.all.len();
         self.all.push(T {
             state,
             begun: false,
@@ -198,7 +324,13 @@ impl Model {
             handle: true,
             pending: None,
             outcome: Outcome::None,
-            inside: Inside::Nothing,
+            pauses: false,
+            inside: Vec::new(),
+            todo: Vec::new(),
+            kept: VecDeque::new(),
+            captured,
+            at,
+            before: None,
             result: None,
         });
     }
@@ -207,9 +339,34 @@ impl Model {
         self.log.push(format!("{}: {what}", self.current));
     }
 
+    /// The operation of the current one returns.
+    fn returns(&mut self, what: impl std::fmt::Display) {
+        self.all[self.current].inside.pop();
+        self.say(what);
+    }
+
     fn value(&mut self) -> u64 {
         self.values += 1;
         self.values
+    }
+
+    fn guard(&mut self) -> usize {
+        self.guards += 1;
+        self.guards
+    }
+
+    /// Why nobody can be switched to now.
+    fn stuck(&self) -> Option<&'static str> {
+        if self.tracing {
+            Some("cannot switch inside the trace hook")
+        } else {
+            (self.unwinding > 0).then_some("cannot switch while a panic is unwinding")
+        }
+    }
+
+    /// The current one is in a destructor, or in the hook.
+    fn is_on_an_errand(&self) -> bool {
+        !self.all[self.current].todo.is_empty()
     }
 
     /// One of those to which there is a handle.
@@ -224,13 +381,17 @@ impl Model {
             Op::Spawn { stubborn } => {
                 let alive = self.all.iter().filter(|t| t.state != State::Finished).count();
                 if alive < MOST {
-                    Step::Spawn { id: self.all.len(), stubborn: *stubborn }
+                    Step::Spawn { id: self.all.len(), stubborn: *stubborn, guard: self.guard() }
                 } else {
                     Step::Nothing
                 }
             }
+            Op::Keep if !self.is_on_an_errand() => Step::Keep(self.guard()),
+            Op::Trace(hook) => Step::Trace(*hook),
+            Op::Starve { .. } => unreachable!("it is no operation"),
             Op::Schedule => Step::Schedule,
-            Op::RunAll if self.current == 0 => Step::RunAll,
+            // It panics where it is refused.
+            Op::RunAll if self.current == 0 && self.stuck().is_none() => Step::RunAll,
             Op::RunAll => Step::Nothing,
             Op::Run(n) => Step::Run(self.one(*n)),
             Op::Pause => Step::Pause,
@@ -254,76 +415,129 @@ impl Model {
                 Step::Select { cases, waits: *waits }
             }
             Op::Wait(n) => Step::Wait(self.one(*n)),
+            // What it would have found before is dropped when the operation has come back. If that is thrown out, the model knows no more.
+            Op::Kill(n) | Op::ThrowInto(n) if self.pending_guard(self.one(*n)).is_some() => {
+                Step::Nothing
+            }
             Op::Kill(n) => Step::Kill(self.one(*n)),
             Op::ThrowInto(n) => Step::ThrowInto(self.one(*n), self.value()),
             Op::ThrowLater(n) => Step::ThrowLater(self.one(*n), self.value()),
             Op::DropHandle(n) => {
                 let id = self.one(*n);
                 let t = &self.all[id];
-                let used = self.all.iter().any(|other| other.inside == Inside::With(id));
-                // A stubborn one would go on inside the drop of its handle.
-                let goes_on = t.state == State::Paused && t.begun && t.stubborn;
+                let used = self.all.iter().any(|other| other.inside.contains(&Some(id)));
+                // One that catches its end would go on inside the drop of its handle.
+                let catches = t.stubborn || !t.todo.is_empty();
+                let goes_on = t.state == State::Paused && t.begun && catches;
                 if id == 0 || used || goes_on { Step::Nothing } else { Step::DropHandle(id) }
             }
-            Op::Return if self.current != 0 => Step::Return(self.value()),
+            Op::Return if self.current != 0 && !self.is_on_an_errand() => {
+                Step::Return(self.value())
+            }
             Op::Panic => Step::Panic(self.value()),
-            Op::Return | Op::Look => Step::Look,
+            Op::Return | Op::Keep | Op::Look => Step::Look,
         }
+    }
+
+    /// Whether the model knows what comes of it when requests for memory fail in this step: it is refused, has changed nothing, and is
+    /// done again. (Two who have met have met; only who runs next is another one then. And a report of a deadlock needs memory.)
+    fn may_starve(&self, step: &Step) -> bool {
+        let me = self.current;
+        let meets = |channel: usize, side: Side| {
+            let of = &self.channels[channel];
+            of.closed || !if side == Send { &of.receivers } else { &of.senders }.is_empty()
+        };
+        self.stuck().is_none()
+            && !self.ready.is_empty()
+            && match *step {
+                Step::Schedule => true,
+                Step::Run(id) => {
+                    id != me && matches!(self.all[id].state, State::Ready | State::Paused)
+                }
+                Step::Pause => me == 0 || self.all[me].handle,
+                Step::Channel { channel, side, waits, .. } => waits && !meets(channel, side),
+                Step::ThrowThrough { channel, .. } => !meets(channel, Send),
+                Step::Select { ref cases, waits } => {
+                    waits && !cases.iter().any(|&(channel, side, _)| meets(channel, side))
+                }
+                _ => false,
+            }
     }
 
     fn step(&mut self, step: &Step) {
         let me = self.current;
+        self.all[me].inside.push(match *step {
+            Step::Run(id) | Step::Insert(id) | Step::Wait(id) | Step::Kill(id) => Some(id),
+            Step::ThrowInto(id, _) | Step::ThrowLater(id, _) => Some(id),
+            _ => None,
+        });
         match *step {
-            Step::Nothing => {}
-            Step::Spawn { id, stubborn } => {
-                self.add(State::Ready, stubborn);
+            Step::Starve { .. } => unreachable!("it is no operation"),
+            Step::Nothing => drop(self.all[me].inside.pop()),
+            Step::Spawn { id, stubborn, guard } => {
+                self.add(State::Ready, stubborn, guard);
                 self.ready.push_back(id);
+                self.returns("done");
             }
-            Step::Schedule => {
-                if let Some(next) = self.ready.pop_front() {
+            Step::Keep(guard) => {
+                self.all[me].kept.push_back(guard);
+                self.returns("done");
+            }
+            Step::Trace(hook) => {
+                self.hook = hook;
+                self.returns("done");
+            }
+            Step::Schedule => match (self.ready.front().copied(), self.stuck()) {
+                (None, _) => self.returns("done"),
+                (Some(_), Some(why)) => self.returns(why),
+                (Some(next), None) => {
+                    self.ready.pop_front();
                     self.enqueue(me);
                     self.all[me].outcome = Outcome::Done;
                     self.go_on(next);
-                } else {
-                    self.say("done");
                 }
-            }
-            Step::RunAll => {
-                self.all[me].outcome = Outcome::Done;
-                match self.ready.pop_front() {
-                    None => self.say("done"),
-                    Some(next) => {
-                        self.all[me].state = State::InRun;
-                        self.go_on(next);
+            },
+            Step::RunAll => match self.ready.pop_front() {
+                None => self.returns("done"),
+                Some(next) => {
+                    self.all[me].outcome = Outcome::Done;
+                    self.all[me].state = State::InRun;
+                    self.go_on(next);
+                }
+            },
+            Step::Run(id) => {
+                if id == me {
+                    return self.returns("done");
+                }
+                if let Some(why) = self.stuck() {
+                    return self.returns(why);
+                }
+                match self.insert(id) {
+                    Err(why) => self.returns(why),
+                    Ok(()) => {
+                        self.ready.retain(|&other| other != id);
+                        self.enqueue(me);
+                        self.all[me].outcome = Outcome::Done;
+                        self.go_on(id);
                     }
                 }
             }
-            Step::Run(id) => match self.insert(id) {
-                _ if id == me => self.say("done"),
-                Err(why) => self.say(why),
-                Ok(()) => {
-                    self.ready.retain(|&other| other != id);
-                    self.enqueue(me);
-                    self.all[me].outcome = Outcome::Done;
-                    self.all[me].inside = Inside::With(id);
-                    self.go_on(id);
-                }
-            },
             Step::Pause => self.pause(),
             Step::Insert(id) => match self.insert(id) {
-                Ok(()) => self.say("done"),
-                Err(why) => self.say(why),
+                Ok(()) => self.returns("done"),
+                Err(why) => self.returns(why),
             },
             Step::Remove(id) => match self.all[id].state {
-                State::Paused => self.say("done"),
-                State::Blocked => self.say("the tasklet is blocked"),
-                State::Finished => self.say("the greenlet has finished"),
+                State::Paused => self.returns("done"),
+                State::Blocked => self.returns("the tasklet is blocked"),
+                State::Finished => self.returns("the greenlet has finished"),
                 State::Running => self.pause(),
-                State::InRun => self.say("the greenlet is the one that runs"),
+                State::InRun => self.returns("the greenlet is the one that runs"),
                 State::Ready => {
                     self.ready.retain(|&other| other != id);
                     self.all[id].state = State::Paused;
-                    self.say("done");
+                    self.all[id].pauses = false;
+                    self.returns("done");
                 }
             },
             Step::Channel { channel, side, value, waits } => {
@@ -345,72 +559,90 @@ impl Model {
                     self.wake(entry.who, entry.case, Outcome::Closed);
                     self.enqueue(entry.who);
                 }
-                self.say("done");
+                self.returns("done");
             }
             Step::Open(channel) => {
                 self.channels[channel].closed = false;
-                self.say("done");
+                self.returns("done");
             }
             Step::Prefer(channel, preference) => {
                 self.channels[channel].preference = preference;
-                self.say("done");
+                self.returns("done");
             }
             Step::Wait(id) => {
-                self.all[me].outcome = Outcome::Done;
                 if self.all[id].state == State::Finished {
-                    self.say("done");
+                    self.returns("done");
+                } else if let Some(why) = self.stuck() {
+                    self.returns(why);
                 } else {
+                    self.all[me].outcome = Outcome::Done;
                     self.joins.push((me, id));
-                    self.all[me].inside = Inside::With(id);
                     self.block();
                 }
             }
             Step::Kill(id) => {
                 if id == 0 {
-                    self.say("the greenlet is its thread's main one");
+                    self.returns("the greenlet is its thread's main one");
+                } else if let Some(why) = self.stuck() {
+                    self.returns(why);
                 } else if self.all[id].state == State::Finished {
-                    self.say("done");
+                    self.returns("done");
                 } else {
                     self.throw(id, None);
                 }
             }
             Step::ThrowInto(id, value) => {
-                if self.all[id].state == State::Finished {
-                    self.say("the greenlet has finished");
+                if let Some(why) = self.stuck() {
+                    self.returns_when_dropped(guard_with(value), why);
+                } else if self.all[id].state == State::Finished {
+                    self.returns_when_dropped(guard_with(value), "the greenlet has finished");
                 } else {
                     self.throw(id, Some(value));
                 }
             }
             Step::ThrowLater(id, value) => {
                 if id == me {
-                    self.say("the greenlet is the one that runs");
+                    let why = "the greenlet is the one that runs";
+                    self.returns_when_dropped(guard_with(value), why);
                 } else if self.all[id].state == State::Finished {
-                    self.say("the greenlet has finished");
+                    self.returns_when_dropped(guard_with(value), "the greenlet has finished");
                 } else if !self.all[id].begun {
-                    self.withdraw(id);
-                    self.finished(id, Err(Some(value)));
-                    self.say("done");
+                    self.finish_new(id, Err(Some(value)));
                 } else {
                     self.withdraw(id);
+                    let before = self.pending_guard(id);
                     self.all[id].pending = Some(Pending::Thrown(Some(value)));
-                    if self.all[id].inside == Inside::Pause {
-                        self.all[id].inside = Inside::Nothing;
-                    }
                     self.enqueue(id);
-                    self.say("done");
+                    self.returns_when_dropped(before, "done");
                 }
             }
             Step::DropHandle(id) => {
                 self.all[id].handle = false;
-                if self.all[id].state == State::Paused {
-                    if self.all[id].begun {
-                        self.log.push(format!("{id}: thrown the end"));
-                    }
-                    self.finished(id, Err(None));
+                if self.all[id].state != State::Paused {
+                    let finished = self.all[id].state == State::Finished;
+                    let result = self.all[id].result.filter(|_| finished);
+                    self.returns_when_dropped(result.and_then(guard_of), "done");
+                } else if !self.all[id].begun {
+                    self.finish_new(id, Err(None));
+                } else {
+                    // Its end, here and now.
+                    let killer = std::mem::replace(&mut self.here, id);
+                    self.all[id].state = State::Running;
+                    // What it was to find goes first, and while that is dropped nothing is unwinding: who kills may even wait there.
+                    let pending = self.pending_guard(id).into_iter().collect();
+                    let guards = self.guards_of(id);
+                    self.all[me].todo.extend([
+                        Todo::Says("done"),
+                        Todo::Killed(id, killer),
+                        Todo::Unwound,
+                        Todo::Drop(guards),
+                        Todo::Thrown(id),
+                        Todo::Drop(pending),
+                    ]);
+                    self.seen("Throw", killer, Todo::Unwatched);
                 }
-                self.say("done");
             }
-            Step::Return(value) => self.finish(Ok(value)),
+            Step::Return(value) => self.leave(value),
             Step::Panic(value) => self.thrown(Some(value)),
             Step::Look => self.look(),
         }
@@ -430,7 +662,81 @@ impl Model {
             self.ready.len(),
             self.blocked
         );
-        self.say(text);
+        self.returns(text);
+    }
+
+    /// A greenlet has been left for the one that runs. `then` is to be done after the hook's errand, if it is on one.
+    fn seen(&mut self, how: &str, origin: usize, then: Todo) {
+        if self.hook != Hook::None && !self.tracing {
+            self.say(format!("seen: {how}, from {origin} to {}", self.here));
+            if self.hook == Hook::Acts {
+                self.tracing = true;
+                self.takes_one = true;
+                self.all[self.current].todo.push(then);
+                return;
+            }
+        }
+        if let Todo::GoOn = then {
+            self.goes_on();
+        }
+    }
+
+    /// Does what is to be done, until the next operation is to be taken.
+    fn go_on_with_errands(&mut self) {
+        loop {
+            // An errand that finds no operation left is over.
+            if std::mem::take(&mut self.takes_one) && !self.exhausted {
+                return;
+            }
+            let Some(todo) = self.all[self.current].todo.pop() else { return };
+            self.carry_out(todo);
+        }
+    }
+
+    fn carry_out(&mut self, todo: Todo) {
+        match todo {
+            Todo::GoOn => {
+                self.tracing = false;
+                self.goes_on();
+            }
+            Todo::Unwatched => self.tracing = false,
+            Todo::Drop(mut guards) => {
+                if let Some(guard) = guards.pop_front() {
+                    let how = if self.unwinding > 0 { ", unwinding" } else { "" };
+                    self.say(format!("guard {guard} dropped{how}"));
+                    self.all[self.current].todo.push(Todo::Drop(guards));
+                    self.takes_one = true;
+                }
+            }
+            Todo::Unwound => self.unwinding -= 1,
+            Todo::Says(what) => self.returns(what),
+            Todo::Over(result) => {
+                let dropped = guard_of(result).filter(|_| !self.all[self.current].handle);
+                let guards = dropped.into_iter().collect();
+                self.all[self.current].todo.extend([Todo::End(result), Todo::Drop(guards)]);
+            }
+            Todo::End(result) => {
+                self.finished(self.current, result);
+                self.next();
+            }
+            Todo::Thrown(id) => {
+                self.say(format!("{id} is thrown the end"));
+                self.unwinding += 1;
+            }
+            Todo::Killed(id, killer) => {
+                self.finished(id, Err(None));
+                self.here = killer;
+                self.seen("Switch", id, Todo::Unwatched);
+            }
+        }
+    }
+
+    /// What is dropped when its frame is left.
+    fn guards_of(&mut self, id: usize) -> VecDeque<usize> {
+        let t = &mut self.all[id];
+        let mut guards = std::mem::take(&mut t.kept);
+        guards.push_back(t.captured);
+        guards
     }
 
     fn enqueue(&mut self, id: usize) {
@@ -445,9 +751,6 @@ impl Model {
             State::Blocked => Err("the tasklet is blocked"),
             State::Finished => Err("the greenlet has finished"),
             State::Paused | State::InRun => {
-                if self.all[id].inside == Inside::Pause {
-                    self.all[id].inside = Inside::Nothing;
-                }
                 self.enqueue(id);
                 Ok(())
             }
@@ -456,11 +759,14 @@ impl Model {
 
     fn pause(&mut self) {
         let me = self.current;
+        if let Some(why) = self.stuck() {
+            return self.returns(why);
+        }
         if me != 0 && !self.all[me].handle {
             return self.thrown(None);
         }
         self.all[me].state = State::Paused;
-        self.all[me].inside = Inside::Pause;
+        self.all[me].pauses = true;
         self.all[me].outcome = Outcome::Done;
         self.next();
     }
@@ -479,23 +785,31 @@ impl Model {
                 };
                 let preferred = of.preference == if side == Send { 0 } else { 1 };
                 self.wake(entry.who, entry.case, theirs);
-                self.outcome(me, number(case), mine);
-                if preferred {
+                let mine = mine.of(number(case));
+                if !preferred {
+                    self.enqueue(entry.who);
+                    self.returns(mine.text());
+                } else if self.stuck().is_some() {
+                    // It is the next.
+                    self.all[entry.who].state = State::Ready;
+                    self.ready.push_front(entry.who);
+                    self.returns(mine.text());
+                } else {
+                    self.all[me].outcome = mine;
                     self.enqueue(me);
                     self.go_on(entry.who);
-                } else {
-                    self.enqueue(entry.who);
-                    self.speak();
                 }
                 return;
             }
             if of.closed {
-                self.outcome(me, number(case), Outcome::Closed);
-                return self.speak();
+                return self.returns(Outcome::Closed.of(number(case)).text());
             }
         }
         if !waits {
-            return self.say("would wait");
+            return self.returns("would wait");
+        }
+        if let Some(why) = self.stuck() {
+            return self.returns(why);
         }
         for (case, &(channel, side, message)) in cases.iter().enumerate() {
             let message = (side == Send).then_some(message);
@@ -506,17 +820,10 @@ impl Model {
         self.block();
     }
 
-    fn outcome(&mut self, id: usize, case: Option<usize>, outcome: Outcome) {
-        self.all[id].outcome = match case {
-            None => outcome,
-            Some(case) => Outcome::Case(case, Box::new(outcome)),
-        };
-    }
-
     /// A blocked one has been met.
     fn wake(&mut self, id: usize, case: Option<usize>, outcome: Outcome) {
         self.withdraw(id);
-        self.outcome(id, case, outcome);
+        self.all[id].outcome = outcome.of(case);
     }
 
     /// Takes one out of wherever it is.
@@ -543,17 +850,36 @@ impl Model {
             return self.thrown(payload);
         }
         if !self.all[id].begun {
-            self.withdraw(id);
-            self.finished(id, Err(payload));
-            return self.say("done");
+            return self.finish_new(id, Err(payload));
         }
         self.withdraw(id);
+        self.all[me].before = self.pending_guard(id);
         self.all[id].pending = Some(Pending::Thrown(payload));
         self.all[me].state = State::Ready;
         self.all[me].outcome = Outcome::Done;
-        self.all[me].inside = Inside::With(id);
         self.ready.push_front(me);
         self.go_on(id);
+    }
+
+    /// One that has not begun never will: its closure is dropped by the current one.
+    fn finish_new(&mut self, id: usize, result: Result<u64, Option<u64>>) {
+        self.finished(id, result);
+        let guards = self.guards_of(id);
+        self.all[self.current].todo.extend([Todo::Says("done"), Todo::Drop(guards)]);
+    }
+
+    /// The operation of the current one drops this first.
+    fn returns_when_dropped(&mut self, guard: Option<usize>, what: &'static str) {
+        let guards = guard.into_iter().collect();
+        self.all[self.current].todo.extend([Todo::Says(what), Todo::Drop(guards)]);
+    }
+
+    /// What the payload has with it that one is to find when it goes on.
+    fn pending_guard(&self, id: usize) -> Option<usize> {
+        match self.all[id].pending {
+            Some(Pending::Thrown(Some(value))) => guard_with(value),
+            _ => None,
+        }
     }
 
     /// The current one has left; who is next?
@@ -564,7 +890,7 @@ impl Model {
         if matches!(self.all[0].state, State::Blocked | State::Paused) {
             let total = self.blocked.len() + usize::from(self.all[0].state == State::Paused);
             // One that was removed from the queue has waited for nothing but its turn.
-            let removed = self.all[0].state == State::Paused && self.all[0].inside != Inside::Pause;
+            let removed = self.all[0].state == State::Paused && !self.all[0].pauses;
             self.withdraw(0);
             if !removed {
                 self.all[0].pending = Some(Pending::Deadlock(total));
@@ -574,57 +900,64 @@ impl Model {
     }
 
     fn go_on(&mut self, id: usize) {
+        self.all[self.current].at = self.here;
         self.current = id;
         self.all[id].state = State::Running;
-        self.all[id].inside = Inside::Nothing;
-        if !self.all[id].begun {
-            self.all[id].begun = true;
+        let origin = std::mem::replace(&mut self.here, self.all[id].at);
+        if origin == self.here { self.goes_on() } else { self.seen("Switch", origin, Todo::GoOn) }
+    }
+
+    /// The current one has arrived.
+    fn goes_on(&mut self) {
+        let t = &mut self.all[self.current];
+        if !t.begun {
+            t.begun = true;
             return self.say("begins");
         }
-        match self.all[id].pending.take() {
-            None => self.speak(),
-            Some(Pending::Deadlock(total)) => self.say(format!("a deadlock of {total}")),
+        match t.pending.take() {
+            None => {
+                let outcome = std::mem::replace(&mut t.outcome, Outcome::None);
+                match t.before.take() {
+                    None => self.returns(outcome.text()),
+                    before => self.returns_when_dropped(before, "done"),
+                }
+            }
+            Some(Pending::Deadlock(total)) => self.returns(format!("a deadlock of {total}")),
             Some(Pending::Thrown(payload)) => self.thrown(payload),
         }
     }
 
-    /// Its operation returns.
-    fn speak(&mut self) {
-        fn text(outcome: Outcome) -> String {
-            match outcome {
-                Outcome::None => unreachable!(),
-                Outcome::Done => "done".into(),
-                Outcome::Got(Ok(value)) => format!("got {value}"),
-                Outcome::Got(Err(value)) => format!("got payload {value}"),
-                Outcome::Closed => "closed".into(),
-                Outcome::Case(case, outcome) => format!("case {case}, {}", text(*outcome)),
-            }
-        }
-        let outcome = std::mem::replace(&mut self.all[self.current].outcome, Outcome::None);
-        self.say(text(outcome));
-    }
-
-    /// The current one is unwound, unless it catches that.
+    /// The operation of the current one unwinds, and then the tasklet, unless it catches that. An errand does.
     fn thrown(&mut self, payload: Option<u64>) {
+        let errand = self.is_on_an_errand();
+        let me = self.current;
+        self.all[me].inside.pop();
+        let who = if errand { "an errand".into() } else { me.to_string() };
         match payload {
-            None => self.say("thrown the end"),
-            Some(value) => self.say(format!("thrown {value}")),
+            None => self.say(format!("{who} is thrown the end")),
+            Some(value) => self.say(format!("{who} is thrown {value}")),
         }
-        if !self.all[self.current].stubborn {
-            self.finish(Err(payload));
+        if !errand && !self.all[me].stubborn {
+            self.unwinding += 1;
+            let guards = self.guards_of(me);
+            let last = [Todo::Over(Err(payload)), Todo::Unwound, Todo::Drop(guards)];
+            self.all[me].todo.extend(last);
+        } else if let Some(guard) = payload.and_then(guard_with) {
+            self.all[me].todo.push(Todo::Drop([guard].into()));
         }
     }
 
-    /// The current one ends.
-    fn finish(&mut self, result: Result<u64, Option<u64>>) {
-        self.finished(self.current, result);
-        self.next();
+    /// The current one returns.
+    fn leave(&mut self, result: u64) {
+        let guards = self.guards_of(self.current);
+        self.all[self.current].todo.extend([Todo::Over(Ok(result)), Todo::Drop(guards)]);
     }
 
     fn finished(&mut self, id: usize, result: Result<u64, Option<u64>>) {
         self.withdraw(id);
         self.all[id].state = State::Finished;
         self.all[id].pending = None;
+        self.all[id].inside.clear();
         self.all[id].result = Some(result);
         let woken: Vec<_> =
             self.joins.iter().filter(|&&(_, of)| of == id).map(|&(who, _)| who).collect();
@@ -634,19 +967,30 @@ impl Model {
         }
     }
 
+    /// No operation is left: each returns in its turn, until main runs.
+    fn all_return(&mut self) {
+        loop {
+            self.go_on_with_errands();
+            if self.current == 0 {
+                return;
+            }
+            self.leave(0);
+        }
+    }
+
     /// No operation is left: whoever runs ends, and main cleans up.
     fn end(&mut self) {
-        while self.current != 0 {
-            self.finish(Ok(0));
-        }
+        self.exhausted = true;
+        self.all_return();
+        let guards = std::mem::take(&mut self.all[0].kept);
+        self.all[0].todo.push(Todo::Drop(guards));
+        self.go_on_with_errands();
         // Main runs the others; each ends in its turn.
         if let Some(next) = self.ready.pop_front() {
             self.all[0].state = State::InRun;
             self.all[0].outcome = Outcome::Done;
             self.go_on(next);
-            while self.current != 0 {
-                self.finish(Ok(0));
-            }
+            self.all_return();
         } else {
             self.say("done");
         }
@@ -654,9 +998,7 @@ impl Model {
         for id in 1..self.all.len() {
             if self.all[id].handle && self.all[id].state != State::Finished {
                 self.throw(id, None);
-                while self.current != 0 {
-                    self.finish(Ok(0));
-                }
+                self.all_return();
             }
         }
         for id in 1..self.all.len() {
@@ -668,6 +1010,9 @@ impl Model {
                 Some(Err(Some(value))) => format!("panicked {value}"),
             };
             self.say(format!("{id} {text}"));
+            let guards = self.all[id].result.and_then(guard_of).into_iter().collect();
+            self.all[0].todo.push(Todo::Drop(guards));
+            self.go_on_with_errands();
         }
     }
 }

@@ -1,12 +1,17 @@
 //! The same program, carried out with tasklets.
+//!
+//! Where requests for memory are to fail, they do so from right before the operation until somebody else runs, or it has
+//! returned. One that is refused for that is done again, and then all must be as the model has it.
 
-use super::model::{CHANNELS, Side, State, Step};
+use super::model::{CHANNELS, Hook, Side, State, Step, guard_with};
+use crate::allocator::{fail, succeed};
 use greenlet::tasklet::{
     self, AnyTasklet, Channel, JoinError, Preference, ReceiveError, Select, SendError, Tasklet,
     WaitError,
 };
-use greenlet::{Killed, Payload, Refused};
+use greenlet::{AnyGreenlet, Event, Killed, Payload, Refused, set_trace};
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -14,8 +19,13 @@ use std::rc::Rc;
 struct World {
     steps: RefCell<std::vec::IntoIter<Step>>,
     channels: Vec<Channel<u64>>,
-    handles: RefCell<Vec<Option<Tasklet<u64>>>>,
+    handles: RefCell<Vec<Option<Tasklet<Load>>>>,
     log: RefCell<Vec<String>>,
+    /// The numbers of tasklets by their greenlets. One that has been freed may have had the same.
+    greenlets: RefCell<HashMap<usize, u64>>,
+    begun: RefCell<HashSet<u64>>,
+    /// What is to be done to requests for memory in the next operation: how many get some, and whether all fail then.
+    starve: Cell<Option<(usize, bool)>>,
     over: Cell<bool>,
 }
 
@@ -42,9 +52,13 @@ fn run(steps: &[Step]) -> Vec<String> {
             channels: (0..CHANNELS).map(|_| Channel::new()).collect(),
             handles: RefCell::new(vec![None]),
             log: RefCell::default(),
+            greenlets: RefCell::default(),
+            begun: RefCell::default(),
+            starve: Cell::new(None),
             over: Cell::new(false),
         });
-        world.live(true);
+        world.begins();
+        world.live(0, true);
         world.end();
         world.over.set(true);
         world.log.take()
@@ -52,32 +66,70 @@ fn run(steps: &[Step]) -> Vec<String> {
     thread.join().unwrap()
 }
 
+/// Says when it is dropped, and goes on an errand.
+struct Guard(usize, Rc<World>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let how = if std::thread::panicking() { ", unwinding" } else { "" };
+        self.1.say(format_args!("guard {} dropped{how}", self.0));
+        self.1.errand();
+    }
+}
+
+/// A result or a payload, with a guard or without.
+struct Load(u64, #[expect(dead_code, reason = "it is there to be dropped")] Option<Guard>);
+
+// SAFETY: it stays on its thread; payloads have to be `Send`.
+unsafe impl Send for Load {}
+
 impl World {
+    fn load(self: &Rc<Self>, value: u64) -> Load {
+        Load(value, guard_with(value).map(|guard| Guard(guard, self.clone())))
+    }
+
     fn say(&self, what: impl std::fmt::Display) {
+        succeed();
         if !self.over.get() {
             let number = tasklet::current().number();
             self.log.borrow_mut().push(format!("{number}: {what}"));
         }
     }
 
-    fn refused(&self, why: Refused) {
-        self.say(why);
+    /// The current tasklet runs in the current greenlet for the first time, as far as it says.
+    fn begins(&self) {
+        succeed();
+        let number = tasklet::current().number();
+        if self.begun.borrow_mut().insert(number) {
+            self.greenlets.borrow_mut().insert(AnyGreenlet::current().id(), number);
+        }
+    }
+
+    /// The trace hook.
+    fn seen(self: &Rc<Self>, event: &Event, hook: Hook) {
+        self.begins();
+        let number = |greenlet: &AnyGreenlet| self.greenlets.borrow()[&greenlet.id()];
+        let (kind, origin, target) = (event.kind, number(&event.origin), number(&event.target));
+        self.say(format_args!("seen: {kind:?}, from {origin} to {target}"));
+        if hook == Hook::Acts {
+            self.errand();
+        }
     }
 
     /// What an operation says that has nothing to return.
     fn done(&self, result: Result<(), Refused>) {
         match result {
             Ok(()) => self.say("done"),
-            Err(why) => self.refused(why),
+            Err(why) => self.say(why),
         }
     }
 
     fn waited(&self, result: Result<(), WaitError>) {
         match result {
             Ok(()) => self.say("done"),
-            Err(WaitError::Refused(why)) => self.refused(why),
+            Err(WaitError::Refused(why)) => self.say(why),
             Err(WaitError::Deadlock(deadlock)) => {
-                self.say(format!("a deadlock of {}", deadlock.total()));
+                self.say(format_args!("a deadlock of {}", deadlock.total()));
             }
             Err(other) => panic!("{other}"),
         }
@@ -90,16 +142,50 @@ impl World {
         }
     }
 
-    /// Takes one step after the other. What it returns ends the tasklet.
-    fn live(self: &Rc<Self>, stubborn: bool) -> u64 {
+    fn next_step(&self) -> Option<Step> {
         loop {
-            let Some(step) = self.steps.borrow_mut().next() else { return 0 };
-            if let Step::Return(value) = step {
-                return value;
-            }
+            let step = self.steps.borrow_mut().next()?;
+            let Step::Starve { after, for_ever } = step else { return Some(step) };
+            self.starve.set(Some((after, for_ever)));
+        }
+    }
+
+    /// From here on requests for memory fail, if they are to.
+    fn starves(&self) {
+        if let Some((after, for_ever)) = self.starve.take() {
+            fail(after, for_ever);
+        }
+    }
+
+    /// Carries out an operation in which requests for memory may fail. One that says `None` was refused for that reason, has changed
+    /// nothing, and is done again.
+    fn attempt<T>(&self, mut operation: impl FnMut() -> Option<T>) -> T {
+        let outcome = operation();
+        succeed();
+        outcome.unwrap_or_else(|| {
+            let outcome = from_below(|| operation().expect("there is memory"));
+            succeed(); // who has let this one go on may have been starving, too
+            outcome
+        })
+    }
+
+    /// Takes one step after the other. What it returns ends the tasklet.
+    fn live(self: &Rc<Self>, me: usize, stubborn: bool) -> Load {
+        let mut kept = Vec::new();
+        loop {
+            let step = match self.next_step() {
+                None => return self.load(0),
+                Some(Step::Return(value)) => return self.load(value),
+                Some(Step::Keep(guard)) => {
+                    kept.push(Guard(guard, self.clone()));
+                    self.say("done");
+                    continue;
+                }
+                Some(step) => step,
+            };
             let carried_out = catch_unwind(AssertUnwindSafe(|| self.step(step)));
             if let Err(payload) = carried_out {
-                self.caught(&payload);
+                self.caught(&me, &payload);
                 if !stubborn || self.over.get() {
                     resume_unwind(payload);
                 }
@@ -107,11 +193,21 @@ impl World {
         }
     }
 
-    fn caught(&self, payload: &Payload) {
+    /// Takes one step in a destructor or in the hook, where nothing may be thrown.
+    fn errand(self: &Rc<Self>) {
+        if let Some(step) = self.next_step() {
+            let carried_out = catch_unwind(AssertUnwindSafe(|| self.step(step)));
+            if let Err(payload) = carried_out {
+                self.caught(&"an errand", &payload);
+            }
+        }
+    }
+
+    fn caught(&self, who: &dyn std::fmt::Display, payload: &Payload) {
         if payload.is::<Killed>() {
-            self.say("thrown the end");
-        } else if let Some(value) = payload.downcast_ref::<u64>() {
-            self.say(format!("thrown {value}"));
+            self.say(format_args!("{who} is thrown the end"));
+        } else if let Some(Load(value, _)) = payload.downcast_ref() {
+            self.say(format_args!("{who} is thrown {value}"));
         } else {
             panic!("{}", greenlet::payload_text(payload));
         }
@@ -120,26 +216,47 @@ impl World {
     fn step(self: &Rc<Self>, step: Step) {
         match step {
             Step::Nothing => {}
-            Step::Spawn { id, stubborn } => {
-                let world = self.clone();
+            Step::Spawn { id, stubborn, guard } => {
+                let (world, captured) = (self.clone(), Guard(guard, self.clone()));
                 // SAFETY: nothing outside points into the frames of `live`.
                 let tasklet = unsafe {
                     tasklet::spawn(move || {
+                        let _captured = captured;
+                        world.begins();
                         world.say("begins");
-                        world.live(stubborn)
+                        world.live(id, stubborn)
                     })
                 };
                 assert_eq!(tasklet.number(), id as u64);
                 self.handles.borrow_mut().push(Some(tasklet));
+                self.say("done");
             }
-            Step::Schedule => self.done(tasklet::try_schedule()),
+            Step::Trace(hook) => {
+                let world = self.clone();
+                let seen = move |event: &Event| world.seen(event, hook);
+                set_trace((hook != Hook::None).then(|| Box::new(seen) as greenlet::Hook));
+                self.say("done");
+            }
+            Step::Schedule => self.done(self.attempt(|| {
+                self.starves();
+                unless_starved(tasklet::try_schedule())
+            })),
             Step::RunAll => {
                 // A tasklet that is left may want a result, so this can be unwound like any operation.
                 tasklet::run();
                 self.say("done");
             }
-            Step::Run(id) => self.done(self.handle(id).run()),
-            Step::Pause => self.waited(tasklet::pause()),
+            Step::Run(id) => {
+                let handle = self.handle(id);
+                self.done(self.attempt(|| {
+                    self.starves();
+                    unless_starved(handle.run())
+                }));
+            }
+            Step::Pause => self.waited(self.attempt(|| {
+                self.starves();
+                unless_waiting_starved(tasklet::pause())
+            })),
             Step::Insert(id) => self.done(self.handle(id).insert()),
             Step::Remove(id) => {
                 // No handle of this frame's: nobody but its own table is to keep one that is paused.
@@ -152,23 +269,54 @@ impl World {
             }
             Step::Channel { channel, side, value, waits } => {
                 let channel = &self.channels[channel];
-                let text = match (side, waits) {
-                    (Side::Send, true) => sent(channel.send(value), value),
-                    (Side::Send, false) => sent(channel.try_send(value), value),
-                    (Side::Receive, true) => received(channel.receive()),
-                    (Side::Receive, false) => received(channel.try_receive()),
+                let text = match side {
+                    Side::Send => {
+                        let result = self.attempt(|| {
+                            self.starves();
+                            let sent =
+                                if waits { channel.send(value) } else { channel.try_send(value) };
+                            match sent {
+                                Err(SendError::Refused(_, Refused::OutOfMemory)) => None,
+                                result => Some(result),
+                            }
+                        });
+                        sent(result, value)
+                    }
+                    Side::Receive => received(self.attempt(|| {
+                        self.starves();
+                        let received =
+                            if waits { channel.receive() } else { channel.try_receive() };
+                        match received {
+                            Err(ReceiveError::Refused(Refused::OutOfMemory)) => None,
+                            result => Some(result),
+                        }
+                    })),
                 };
                 self.say(text);
             }
             Step::ThrowThrough { channel, value } => {
-                let thrown = self.channels[channel].throw(Box::new(value));
-                let value = Box::new(value) as Payload;
+                let thrown = self.attempt(|| {
+                    let payload = Box::new(value);
+                    self.starves();
+                    match self.channels[channel].throw(payload) {
+                        Err(SendError::Refused(_, Refused::OutOfMemory)) => None,
+                        result => Some(result),
+                    }
+                });
+                let unwrap = |payload: Payload| *payload.downcast_ref::<u64>().unwrap();
                 self.say(match thrown {
                     Err(SendError::Deadlock(back, deadlock)) => {
-                        assert_eq!(back.downcast_ref::<u64>(), value.downcast_ref::<u64>());
+                        assert_eq!(unwrap(back), value);
                         format!("a deadlock of {}", deadlock.total())
                     }
-                    Err(SendError::Closed(_)) => "closed".into(),
+                    Err(SendError::Closed(back)) => {
+                        assert_eq!(unwrap(back), value);
+                        "closed".into()
+                    }
+                    Err(SendError::Refused(back, why)) => {
+                        assert_eq!(unwrap(back), value);
+                        why.to_string()
+                    }
                     Err(other) => panic!("{other}"),
                     Ok(()) => "done".into(),
                 });
@@ -187,23 +335,17 @@ impl World {
                 self.say("done");
             }
             Step::Select { cases, waits } => {
-                let mut select = Select::new();
-                for (case, (channel, side, value)) in cases.into_iter().enumerate() {
-                    let channel = &self.channels[channel];
-                    select = match side {
-                        Side::Send => select.send(channel, value, move |result| {
-                            format!("case {case}, {}", sent(result, value))
-                        }),
-                        Side::Receive => select.receive(channel, move |result| {
-                            format!("case {case}, {}", received(result))
-                        }),
-                    };
-                }
-                let outcome = if waits {
-                    select.wait()
-                } else {
-                    Ok(select.try_now().unwrap_or_else(|_| "would wait".into()))
-                };
+                let outcome = self.attempt(|| {
+                    let select = self.select(&cases);
+                    self.starves();
+                    match waits {
+                        true => match select.wait() {
+                            Err(WaitError::Refused(Refused::OutOfMemory)) => None,
+                            outcome => Some(outcome),
+                        },
+                        false => Some(Ok(select.try_now().unwrap_or_else(|_| "would wait".into()))),
+                    }
+                });
                 match outcome {
                     Ok(text) => self.say(text),
                     Err(error) => self.waited(Err(error)),
@@ -214,32 +356,45 @@ impl World {
                 let handle = self.handle(id);
                 self.done(handle.kill());
             }
-            Step::ThrowInto(id, value) => self.done(self.handle(id).throw(Box::new(value))),
-            Step::ThrowLater(id, value) => self.done(self.handle(id).throw_later(Box::new(value))),
+            Step::ThrowInto(id, value) => {
+                self.done(self.handle(id).throw(Box::new(self.load(value))));
+            }
+            Step::ThrowLater(id, value) => {
+                self.done(self.handle(id).throw_later(Box::new(self.load(value))));
+            }
             Step::DropHandle(id) => {
                 let handle = self.handles.borrow_mut()[id].take();
-                // Its end, if this is that, is written down by the one that drops it.
-                self.dropping(id, handle);
+                drop(handle);
                 self.say("done");
             }
-            Step::Return(_) => unreachable!(),
-            Step::Panic(value) => resume_unwind(Box::new(value)),
+            Step::Panic(value) => resume_unwind(Box::new(self.load(value))),
             Step::Look => self.look(),
+            Step::Return(_) | Step::Keep(_) | Step::Starve { .. } => {
+                unreachable!("no step of here")
+            }
         }
     }
 
-    /// One that is killed by this writes down its end as if it were the current one.
-    fn dropping(&self, id: usize, handle: Option<Tasklet<u64>>) {
-        let before = self.log.borrow().len();
-        drop(handle);
-        let current = tasklet::current().number();
-        for line in &mut self.log.borrow_mut()[before..] {
-            *line = line.replacen(&format!("{current}: "), &format!("{id}: "), 1);
+    fn select(&self, cases: &[(usize, Side, u64)]) -> Select<'_, String> {
+        let mut select = Select::new();
+        for (case, &(channel, side, value)) in cases.iter().enumerate() {
+            let channel = &self.channels[channel];
+            select = match side {
+                Side::Send => select.send(channel, value, move |result| {
+                    succeed();
+                    format!("case {case}, {}", sent(result, value))
+                }),
+                Side::Receive => select.receive(channel, move |result| {
+                    succeed();
+                    format!("case {case}, {}", received(result))
+                }),
+            };
         }
+        select
     }
 
     fn look(&self) {
-        let state = |id: usize, handle: &Option<Tasklet<u64>>| {
+        let state = |id: usize, handle: &Option<Tasklet<Load>>| {
             let tasklet = match handle {
                 None if id == 0 => &tasklet::main(),
                 None => return None,
@@ -289,17 +444,36 @@ impl World {
         }
         for id in 1..count {
             let Some(tasklet) = self.handles.borrow_mut()[id].take() else { continue };
-            let text = match tasklet.join() {
-                Ok(value) => format!("returned {value}"),
+            let joined = tasklet.join();
+            let text = match &joined {
+                Ok(Load(value, _)) => format!("returned {value}"),
                 Err(JoinError::Panicked(payload)) if payload.is::<Killed>() => "killed".into(),
                 Err(JoinError::Panicked(payload)) => {
-                    format!("panicked {}", payload.downcast_ref::<u64>().unwrap())
+                    format!("panicked {}", payload.downcast_ref::<Load>().unwrap().0)
                 }
                 Err(other) => panic!("{other}"),
             };
             self.say(format!("{id} {text}"));
         }
     }
+}
+
+/// `None`: there was no memory.
+fn unless_starved(result: Result<(), Refused>) -> Option<Result<(), Refused>> {
+    (result != Err(Refused::OutOfMemory)).then_some(result)
+}
+
+fn unless_waiting_starved(result: Result<(), WaitError>) -> Option<Result<(), WaitError>> {
+    (!matches!(result, Err(WaitError::Refused(Refused::OutOfMemory)))).then_some(result)
+}
+
+/// Calls `f` with more on the stack: were anything of the caller's saved, it would come back to frames that are gone.
+#[inline(never)]
+fn from_below<T>(f: impl FnOnce() -> T) -> T {
+    let room = std::hint::black_box([0x5a5a_usize; 60]);
+    let result = f();
+    assert_eq!(std::hint::black_box(room), [0x5a5a; 60]);
+    result
 }
 
 fn sent<T: Debug + PartialEq>(result: Result<(), SendError<T>>, value: T) -> String {
@@ -310,6 +484,7 @@ fn sent<T: Debug + PartialEq>(result: Result<(), SendError<T>>, value: T) -> Str
                 SendError::Closed(_) => "closed".into(),
                 SendError::WouldBlock(_) => "would wait".into(),
                 SendError::Deadlock(_, deadlock) => format!("a deadlock of {}", deadlock.total()),
+                SendError::Refused(_, why) => why.to_string(),
                 other => panic!("{other}"),
             };
             (text, error.into_inner())
@@ -328,6 +503,7 @@ fn received(result: Result<u64, ReceiveError>) -> String {
         Err(ReceiveError::Closed) => "closed".into(),
         Err(ReceiveError::WouldBlock) => "would wait".into(),
         Err(ReceiveError::Deadlock(deadlock)) => format!("a deadlock of {}", deadlock.total()),
+        Err(ReceiveError::Refused(why)) => why.to_string(),
         Err(other) => panic!("{other}"),
     }
 }
