@@ -4,6 +4,7 @@
 //! On some processors (PowerPC) to enable a trap whose flag is set is to take it. So an arch file that loads a greenlet's enables
 //! beside the flags of the one that was left ends the process. Only where the C library can enable traps, and processors have them.
 #![cfg(all(
+    feature = "alloc",
     target_os = "linux",
     target_env = "gnu",
     any(
