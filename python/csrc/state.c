@@ -261,7 +261,19 @@ void gr_state_swap(PyThreadState *ts, GrState *from, GrState *to) {
     swap(ts, from, to);
 }
 
-void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to) { swap(ts, to, from); }
+void gr_state_unswap(PyThreadState *ts, GrState *from, GrState *to) {
+#if HAS_CFRAME && AT_LEAST(11)
+    /* The target's cframe lies in its stretch of the stack, where others' bytes are: it may not be read, and what it says is noted. */
+    GrCFrame *theirs = ts->cframe;
+    Frame *frame = to->frame;
+    ts->cframe = from->cframe;
+    swap(ts, to, from);
+    to->cframe = theirs;
+    to->frame = frame;
+#else
+    swap(ts, to, from);
+#endif
+}
 
 void gr_state_arrived(PyThreadState *ts) {
 #if HAS_CFRAME && !AT_LEAST(12)

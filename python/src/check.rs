@@ -6,7 +6,7 @@
 use crate::ffi::*;
 use crate::object::{Imp, PyGreenlet, Stage};
 use crate::record::{self, Record};
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
 use greenlet::raw;
 
 /// The flag in [`Imp::refuse`].
@@ -15,12 +15,18 @@ pub const CHECKED: u8 = 4;
 /// What greenlets are made with: [`CHECKED`] or 0.
 pub static mut FLAG: u8 = 0;
 
-/// Looks at the environment.
+unsafe extern "C" {
+    fn getenv(name: *const c_char) -> *const c_char;
+}
+
+/// Looks at the environment. (`std` would copy the value, and end the process if there is no memory for that.)
 pub fn install() {
-    let on =
-        std::env::var_os("GREENLET_DEBUG").is_some_and(|value| !value.is_empty() && value != "0");
-    // SAFETY: called once, when the module is made.
-    unsafe { FLAG = if on { CHECKED } else { 0 } };
+    // SAFETY: called when the module is made, with the GIL held; the value is looked at before anybody can change it.
+    unsafe {
+        let value = getenv(c"GREENLET_DEBUG".as_ptr());
+        let on = !value.is_null() && !matches!(CStr::from_ptr(value).to_bytes(), b"" | b"0");
+        FLAG = if on { CHECKED } else { 0 };
+    }
 }
 
 /// Ends the process.

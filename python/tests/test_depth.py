@@ -142,9 +142,10 @@ def calls_left(n=0):
         return n
 
 
-LEVELS = [[]]
+LEVELS, TWINS = [[]], [[]]
 while len(LEVELS) < 40_000:
     LEVELS.append([LEVELS[-1]])
+    TWINS.append([TWINS[-1]])
 
 
 def c_calls_left():
@@ -155,7 +156,7 @@ def c_calls_left():
     while low < high - 1:
         middle = (low + high) // 2
         try:
-            repr(LEVELS[middle])
+            LEVELS[middle] == TWINS[middle]
         except RecursionError:
             high = middle
         else:
@@ -204,7 +205,10 @@ def test_each_greenlet_has_a_recursion_limit_of_its_own():
         assert [found[0][1][0] - calls for _, (calls, _) in found] == depths
         assert found[0][1][0] <= here[0] and found[0][1][0] >= here[0] - 3
         found += [begun_below(depth) for depth in depths]
-        assert [found[4][1][0] - calls for _, (calls, _) in found[4:]] == depths
+        begun_at = [found[4][1][0] - calls for _, (calls, _) in found[4:]]
+        # On 3.11 a call counts once more or less, by whether it has been specialized.
+        slack = 3 if sys.version_info < (3, 12) else 0
+        assert all(abs(begun - depth) <= slack for begun, depth in zip(begun_at, depths)), begun_at
         begun_in_c(60)
         assert found[-1][1][0] < found[4][1][0] - 100
         if sys.version_info < (3, 14):

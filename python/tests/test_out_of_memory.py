@@ -550,8 +550,10 @@ def run(some):
 
 def check(some, outcome):
     assert outcome[0] in (["here"] * 2, "M", ["MemoryError", "here"], ["here", "MemoryError"], ["MemoryError"] * 2), outcome
-    for g, kept in some[:2]:
-        assert set(names(kept[0])) <= {"body", "<lambda>"}
+    assert names(some[2][0].gr_frame) == ["deep", "<lambda>"] * 50 + ["deep", "<lambda>"], names(some[2][0].gr_frame)
+    for n, (g, kept) in zip((3, 40), some):
+        if not g.dead:  # nor could it say that it had no memory
+            assert names(g.gr_frame) == names(kept[0]) == ["body", "<lambda>"] * n + ["body"], names(g.gr_frame)
         g.switch("end") == "MemoryError" and g.switch("end")
         while not g.dead:
             g.switch("end")
@@ -968,12 +970,17 @@ def run(failing, program, how):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "FAILS": how}
     if how == "ours":
         environment.update(LD_PRELOAD=str(failing), PYTHONMALLOC="malloc")
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", program], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    allocations, failed = map(int, done.stdout.split())
-    assert allocations > 0 and failed > 0, done.stdout
+    # The second time the extension itself looks whether all is as it was.
+    for debug in "0", "1":
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", program],
+            capture_output=True,
+            text=True,
+            env={**environment, "GREENLET_DEBUG": debug},
+        )
+        assert done.returncode == 0, done.stderr
+        allocations, failed = map(int, done.stdout.split())
+        assert allocations > 0 and failed > 0, done.stdout
 
 
 @pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in ONLY_OURS])
@@ -984,6 +991,6 @@ def test_every_allocation_of_the_raw_domain_may_fail(failing, program):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the functions of the C library cannot be replaced here")
 @pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in ONLY_RAW])
 def test_every_allocation_that_we_ask_for_may_fail(failing, program):
-    if program == "import" and hasattr(sys, "gettotalrefcount"):
-        pytest.skip("an assertion of the interpreter: a dictionary of a class that cannot grow while the class is made ready")
+    if program == "import" and sys.version_info[:2] == (3, 13):
+        pytest.skip("CPython 3.13 breaks the dictionary of a class that cannot grow while the class is made ready (PyDict_SetDefaultRef)")
     run(failing, PROGRAMS[program], "ours")
