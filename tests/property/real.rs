@@ -129,6 +129,22 @@ impl Shared {
         outcome.expect("there is memory")
     }
 
+    /// The same for what sends something, and gives it back when it is refused.
+    fn attempt_to_send<In, Out>(
+        &self,
+        sent: In,
+        send: impl Fn(In) -> Result<Out, SwitchError<In>>,
+    ) -> Result<Out, SwitchError<In>> {
+        let mut sent = Some(sent);
+        self.attempt(|| match send(sent.take()?) {
+            Err(SwitchError::Refused(Refused::OutOfMemory, back)) => {
+                sent = Some(back);
+                None
+            }
+            answer => Some(answer),
+        })
+    }
+
     /// Somebody has arrived, or returned from an operation: requests for memory fail no more.
     fn fed(&self) {
         succeed();
@@ -715,15 +731,7 @@ fn switch<In: Value, Out: Value>(
         let got = to.switch(value);
         return shared.say(me, format_args!("got value {}", got.open()));
     }
-    let mut value = Some(value);
-    let answer = shared.attempt(|| match to.try_switch(value.take()?) {
-        Err(SwitchError::Refused(Refused::OutOfMemory, back)) => {
-            value = Some(back);
-            None
-        }
-        answer => Some(answer),
-    });
-    match answer {
+    match shared.attempt_to_send(value, |value| to.try_switch(value)) {
         Ok(got) => shared.say(me, format_args!("got value {}", got.open())),
         Err(error) if style == Style::Raise => error.raise(),
         Err(SwitchError::Refused(refused, value)) => {
@@ -748,15 +756,7 @@ fn throw<Out: Value>(
         let got = to.throw(payload);
         return shared.say(me, format_args!("got value {}", got.open()));
     }
-    let mut payload = Some(payload as Box<dyn Any + Send>);
-    let answer = shared.attempt(|| match to.try_throw(payload.take()?) {
-        Err(SwitchError::Refused(Refused::OutOfMemory, back)) => {
-            payload = Some(back);
-            None
-        }
-        answer => Some(answer),
-    });
-    match answer {
+    match shared.attempt_to_send(payload as Box<_>, |payload| to.try_throw(payload)) {
         Ok(got) => shared.say(me, format_args!("got value {}", got.open())),
         Err(error) if style == Style::Raise => error.raise(),
         Err(SwitchError::Refused(refused, payload)) => {
