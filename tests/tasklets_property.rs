@@ -44,6 +44,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => n().prop_map(Op::Kill),
         3 => n().prop_map(Op::ThrowInto),
         3 => n().prop_map(Op::ThrowLater),
+        2 => n().prop_map(Op::ThrowPast),
         3 => n().prop_map(Op::DropHandle),
         3 => Just(Op::Return),
         2 => Just(Op::Panic),

@@ -52,7 +52,8 @@ fn op(bytes: &mut Bytes) -> Op {
         25 => Op::Return,
         26 => Op::Panic,
         27 => Op::Look,
-        28 | 29 => Op::Keep,
+        28 => Op::Keep,
+        29 => Op::ThrowPast(bytes.below(12)),
         30 => Op::Trace(match bytes.below(3) {
             0 => Hook::None,
             1 => Hook::Looks,

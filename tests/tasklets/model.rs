@@ -67,6 +67,8 @@ pub enum Op {
     Kill(u8),
     ThrowInto(u8),
     ThrowLater(u8),
+    /// Throws past a greenlet that has not begun, whose parent this one's greenlet is: the scheduler knows nothing of it.
+    ThrowPast(u8),
     DropHandle(u8),
     Return,
     Panic,
@@ -116,6 +118,7 @@ pub enum Step {
     Kill(usize),
     ThrowInto(usize, u64),
     ThrowLater(usize, u64),
+    ThrowPast(usize, u64),
     DropHandle(usize),
     Return(u64),
     Panic(u64),
@@ -201,6 +204,10 @@ enum Todo {
     /// The tasklet is over. Its result is dropped first if nobody can ask for it.
     Over(Result<u64, Option<u64>>),
     End(Result<u64, Option<u64>>),
+    /// The scheduler hears that this was thrown into this one, which runs from now on.
+    Came(usize, u64),
+    /// It unwinds, after what it was to find has been dropped.
+    Unwinds(u64),
     /// Inside a kill: this one unwinds.
     Thrown(usize),
     /// Inside a kill: this one is over, and the greenlet with the second number goes on.
@@ -227,6 +234,8 @@ struct T {
     at: usize,
     /// It throws into another: what that one would have found before, to be dropped when this is back.
     before: Option<usize>,
+    /// A greenlet below its own has not been thrown past yet.
+    has_below: bool,
     result: Option<Result<u64, Option<u64>>>,
 }
 
@@ -331,6 +340,7 @@ impl Model {
             captured,
             at,
             before: None,
+            has_below: true,
             result: None,
         });
     }
@@ -422,6 +432,17 @@ impl Model {
             Op::Kill(n) => Step::Kill(self.one(*n)),
             Op::ThrowInto(n) => Step::ThrowInto(self.one(*n), self.value()),
             Op::ThrowLater(n) => Step::ThrowLater(self.one(*n), self.value()),
+            Op::ThrowPast(n) => {
+                // Who does that has given its turn away for good. So main does not, and nobody in the midst of something else.
+                let (id, errand) = (self.one(*n), self.is_on_an_errand());
+                let t = &self.all[id];
+                let waits = t.begun && !matches!(t.state, State::Running | State::Finished);
+                if waits && t.has_below && t.at == id && self.current != 0 && !errand {
+                    Step::ThrowPast(id, self.value())
+                } else {
+                    Step::Nothing
+                }
+            }
             Op::DropHandle(n) => {
                 let id = self.one(*n);
                 let t = &self.all[id];
@@ -531,7 +552,8 @@ impl Model {
                 State::Paused => self.returns("done"),
                 State::Blocked => self.returns("the tasklet is blocked"),
                 State::Finished => self.returns("the greenlet has finished"),
-                State::Running => self.pause(),
+                State::Running if id == me => self.pause(),
+                State::Running => self.returns("the greenlet is the one that runs"),
                 State::InRun => self.returns("the greenlet is the one that runs"),
                 State::Ready => {
                     self.ready.retain(|&other| other != id);
@@ -601,7 +623,7 @@ impl Model {
                 }
             }
             Step::ThrowLater(id, value) => {
-                if id == me {
+                if self.all[id].state == State::Running {
                     let why = "the greenlet is the one that runs";
                     self.returns_when_dropped(guard_with(value), why);
                 } else if self.all[id].state == State::Finished {
@@ -615,6 +637,12 @@ impl Model {
                     self.enqueue(id);
                     self.returns_when_dropped(before, "done");
                 }
+            }
+            Step::ThrowPast(id, value) => {
+                self.all[id].has_below = false;
+                let origin = std::mem::replace(&mut self.here, id);
+                self.all[me].todo.push(Todo::Came(id, value));
+                self.seen("Throw", origin, Todo::Unwatched);
             }
             Step::DropHandle(id) => {
                 self.all[id].handle = false;
@@ -719,6 +747,15 @@ impl Model {
                 self.finished(self.current, result);
                 self.next();
             }
+            Todo::Came(id, value) => {
+                self.withdraw(id);
+                self.current = id;
+                self.all[id].state = State::Running;
+                let pending = self.pending_guard(id).into_iter().collect();
+                self.all[id].pending = None;
+                self.all[id].todo.extend([Todo::Unwinds(value), Todo::Drop(pending)]);
+            }
+            Todo::Unwinds(value) => self.thrown(Some(value)),
             Todo::Thrown(id) => {
                 self.say(format!("{id} is thrown the end"));
                 self.unwinding += 1;
@@ -851,6 +888,11 @@ impl Model {
         }
         if !self.all[id].begun {
             return self.finish_new(id, Err(payload));
+        }
+        if self.all[id].state == State::Running {
+            // Control was taken away from it.
+            let guard = payload.and_then(guard_with);
+            return self.returns_when_dropped(guard, "the greenlet is the one that runs");
         }
         self.withdraw(id);
         self.all[me].before = self.pending_guard(id);

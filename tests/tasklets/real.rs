@@ -9,7 +9,7 @@ use greenlet::tasklet::{
     self, AnyTasklet, Channel, JoinError, Preference, ReceiveError, Select, SendError, Tasklet,
     WaitError,
 };
-use greenlet::{AnyGreenlet, Event, Killed, Payload, Refused, set_trace};
+use greenlet::{AnyGreenlet, Event, Greenlet, Killed, Payload, Refused, SwitchError, set_trace};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -24,6 +24,8 @@ struct World {
     /// The numbers of tasklets by their greenlets. One that has been freed may have had the same.
     greenlets: RefCell<HashMap<usize, u64>>,
     begun: RefCell<HashSet<u64>>,
+    /// Of each tasklet a greenlet that never begins, whose parent is the tasklet's own.
+    below: RefCell<HashMap<usize, Greenlet<(), ()>>>,
     /// What is to be done to requests for memory in the next operation: how many get some, and whether all fail then.
     starve: Cell<Option<(usize, bool)>>,
     over: Cell<bool>,
@@ -54,10 +56,12 @@ fn run(steps: &[Step]) -> Vec<String> {
             log: RefCell::default(),
             greenlets: RefCell::default(),
             begun: RefCell::default(),
+            below: RefCell::default(),
             starve: Cell::new(None),
             over: Cell::new(false),
         });
         world.begins();
+        world.has_below(0);
         world.live(0, true);
         world.end();
         world.over.set(true);
@@ -103,6 +107,12 @@ impl World {
         if self.begun.borrow_mut().insert(number) {
             self.greenlets.borrow_mut().insert(AnyGreenlet::current().id(), number);
         }
+    }
+
+    fn has_below(&self, me: usize) {
+        // SAFETY: it never runs.
+        let below = unsafe { Greenlet::new(|()| ()) };
+        self.below.borrow_mut().insert(me, below);
     }
 
     /// The trace hook.
@@ -224,6 +234,7 @@ impl World {
                         let _captured = captured;
                         world.begins();
                         world.say("begins");
+                        world.has_below(id);
                         world.live(id, stubborn)
                     })
                 };
@@ -362,6 +373,14 @@ impl World {
             Step::ThrowLater(id, value) => {
                 self.done(self.handle(id).throw_later(Box::new(self.load(value))));
             }
+            Step::ThrowPast(id, value) => {
+                let below = self.below.borrow_mut().remove(&id).unwrap();
+                let payload = Box::new(self.load(value));
+                match below.try_throw(payload) {
+                    Err(SwitchError::Thrown(payload)) => resume_unwind(payload), // the thread's end
+                    _ => panic!("nobody can let it go on"),
+                }
+            }
             Step::DropHandle(id) => {
                 let handle = self.handles.borrow_mut()[id].take();
                 drop(handle);
@@ -444,6 +463,10 @@ impl World {
         }
         for id in 1..count {
             let Some(tasklet) = self.handles.borrow_mut()[id].take() else { continue };
+            if tasklet.is_alive() {
+                self.say(format!("{id} none"));
+                continue;
+            }
             let joined = tasklet.join();
             let text = match &joined {
                 Ok(Load(value, _)) => format!("returned {value}"),
