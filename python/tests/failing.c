@@ -83,6 +83,9 @@ static Range ours, interpreter, library, loader, itself;
 static char *base;
 static Range others[8];
 static int other_count;
+/* And where these call what has no name for the linker: in an interpreter whose instructions are functions that call each other. */
+static void *entries[64];
+static int entry_count;
 static int sites = -1; /* a file for the places in the extension whose requests have failed */
 
 static __thread int armed __attribute__((tls_model("initial-exec")));
@@ -97,6 +100,11 @@ static void *asked_by(void) {
         }
         for (int k = 0; k < other_count; k++) {
             if (is_in(others[k], frames[i])) {
+                return NULL;
+            }
+        }
+        for (int k = 0; k < entry_count; k++) {
+            if (entries[k] == frames[i]) {
                 return NULL;
             }
         }
@@ -162,10 +170,49 @@ static int look(struct dl_phdr_info *info, size_t size, void *path) {
     return 0;
 }
 
-/* The extension's file. (So that the memory for its own import can fail, it may be loaded already without having been imported.) */
+/* Called by Python code that `learn` has called: what lies between the two runs Python code. */
+static void *marked[64];
+static int marked_count;
+
+static PyObject *mark(PyObject *module, PyObject *none) {
+    marked_count = backtrace(marked, 64);
+    Py_RETURN_NONE;
+}
+
+/* Notes the places in the interpreter from which Python code is run, however it is called: what is the same for two ways. */
+static int learn_entries(PyObject *module, PyObject *call) {
+    PyObject *function = PyObject_GetAttrString(module, "mark"), *result = function ? PyObject_CallOneArg(call, function) : NULL;
+    void *first_way[64];
+    int count = marked_count;
+    memcpy(first_way, marked, sizeof first_way);
+    if (result) {
+        Py_DECREF(result);
+        PyObject *args = PyTuple_Pack(1, function);
+        result = args ? PyObject_Call(call, args, NULL) : NULL;
+        Py_XDECREF(args);
+    }
+    Py_XDECREF(function);
+    if (!result) {
+        return -1;
+    }
+    Py_DECREF(result);
+    entry_count = 0;
+    for (int i = 0; i < count && !(i && is_in(itself, first_way[i])); i++) {
+        for (int k = 0; k < marked_count; k++) {
+            if (marked[k] == first_way[i] && is_in(interpreter, marked[k])) {
+                entries[entry_count++] = marked[k];
+                break;
+            }
+        }
+    }
+    return 0;
+}
+
+/* The extension's file, and a function that calls its argument. (So that the memory for its own import can fail, it may be loaded already without having been imported.) */
 static PyObject *learn(PyObject *module, PyObject *args) {
     const char *path;
-    if (!PyArg_ParseTuple(args, "s", &path)) {
+    PyObject *call;
+    if (!PyArg_ParseTuple(args, "sO", &path, &call)) {
         return NULL;
     }
     void *frames[8];
@@ -193,7 +240,10 @@ static PyObject *learn(PyObject *module, PyObject *args) {
     if (to && sites < 0) {
         sites = open(to, O_WRONLY | O_APPEND | O_CREAT, 0666);
     }
-    if (!other_count) {
+    if (learn_entries(module, call) < 0) {
+        return NULL;
+    }
+    if (!other_count || !entry_count) {
         PyErr_SetString(PyExc_RuntimeError, "who runs Python code cannot be told");
         return NULL;
     }
@@ -220,6 +270,7 @@ static PyMethodDef functions[] = {
     {"end", end, METH_NOARGS, NULL},
 #ifdef __GLIBC__
     {"learn", learn, METH_VARARGS, NULL},
+    {"mark", mark, METH_NOARGS, NULL},
     {"begin_ours", (PyCFunction)(void (*)(void))begin_ours, METH_FASTCALL, NULL},
     {"end_ours", end_ours, METH_NOARGS, NULL},
 #endif
