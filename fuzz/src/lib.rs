@@ -4,6 +4,7 @@
 //! model. So a crash found here is a failing case of those tests. It must never know what an operation means.
 
 use arbitrary::Unstructured;
+use std::sync::LazyLock;
 
 /// Whether panics of other threads than the first are printed.
 const TRACE: &str = "GREENLET_TRACE";
@@ -55,4 +56,23 @@ pub fn panics_of_programs_are_meant() {
             std::process::abort();
         }
     }));
+}
+
+/// Whether leaks are looked for: then programs do nothing that leaks by design.
+pub static NO_LEAKS: LazyLock<bool> =
+    LazyLock::new(|| std::env::var_os("GREENLET_NO_LEAKS").is_some());
+
+/// Runs a program; where leaks are looked for, it must leave as many bytes allocated as there were. `live` counts them.
+///
+/// What is there once and for all afterwards is left by the first programs only, so one that leaves something is run again.
+pub fn run_without_leaks(live: fn() -> usize, run: impl Fn()) {
+    let left = || {
+        let before = live();
+        run();
+        live().saturating_sub(before)
+    };
+    if left() > 0 && *NO_LEAKS && left() > 0 {
+        let bytes = left();
+        assert_eq!(bytes, 0, "so many bytes are left allocated each time");
+    }
 }

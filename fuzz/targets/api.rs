@@ -10,21 +10,15 @@ mod model;
 #[path = "../../tests/property/real.rs"]
 mod real;
 
-use greenlet_fuzz::{Bytes, panics_of_programs_are_meant};
+use greenlet_fuzz::{Bytes, NO_LEAKS, panics_of_programs_are_meant, run_without_leaks};
 use libfuzzer_sys::fuzz_target;
 use model::{Op, Style, Ty};
-use std::sync::LazyLock;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
 /// As long as the property tests' programs, and half as long again.
 const MOST: usize = 120;
-
-/// Leaks are looked for, so programs do nothing that leaks by design. A greenlet that never begins, and whose closure has a handle
-/// to its own child, is a cycle, as one of `Rc`s is. And where the last switch of a greenlet has found no memory, and there still is none as
-/// the error arrives, the frames of what nobody can reach any more are given up.
-static NO_LEAKS: LazyLock<bool> = LazyLock::new(|| std::env::var_os("GREENLET_NO_LEAKS").is_some());
 
 fn ty(bytes: &mut Bytes) -> Ty {
     if bytes.once_in(5) { Ty::Large } else { Ty::Small }
@@ -41,6 +35,7 @@ fn op(bytes: &mut Bytes) -> Op {
             parent: bytes.flag().then(|| bytes.below(16)),
             takes: ty(bytes),
             gives: ty(bytes),
+            // A greenlet that never begins, and whose closure has a handle to its own child, is a cycle, which leaks as one of `Rc`s does.
             captures: bytes.once_in(6).then(|| bytes.below(16)).filter(|_| !*NO_LEAKS),
         },
         4..10 => Op::Switch {
@@ -82,6 +77,8 @@ fn op(bytes: &mut Bytes) -> Op {
             _ => Op::KeepBridge(bytes.below(16)),
         },
         31 => Op::Trace(bytes.flag()),
+        // Where the last switch of a greenlet has found no memory, and there still is none as the error arrives, the frames of what nobody
+        // can reach any more are given up.
         _ => Op::Starve { after: bytes.below(4) / 2, for_ever: bytes.flag() && !*NO_LEAKS },
     }
 }
@@ -108,13 +105,6 @@ fn run(programs: &[Vec<Op>]) {
     });
 }
 
-/// How many bytes are left allocated. (What is there once and for all afterwards is left by the first programs only.)
-fn left(programs: &[Vec<Op>]) -> usize {
-    let before = allocator::live();
-    run(programs);
-    allocator::live().saturating_sub(before)
-}
-
 fuzz_target!(init: panics_of_programs_are_meant(), |data: &[u8]| {
     let mut bytes = Bytes::new(data);
     let threads = match bytes.below(8) {
@@ -129,7 +119,5 @@ fuzz_target!(init: panics_of_programs_are_meant(), |data: &[u8]| {
         }
         programs[i % threads].push(op(&mut bytes));
     }
-    if left(&programs) > 0 && *NO_LEAKS && left(&programs) > 0 && left(&programs) > 0 {
-        panic!("something is left each time: {programs:?}");
-    }
+    run_without_leaks(allocator::live, || run(&programs));
 });

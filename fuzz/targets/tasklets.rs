@@ -9,7 +9,7 @@ mod model;
 #[path = "../../tests/tasklets/real.rs"]
 mod real;
 
-use greenlet_fuzz::{Bytes, panics_of_programs_are_meant};
+use greenlet_fuzz::{Bytes, panics_of_programs_are_meant, run_without_leaks};
 use libfuzzer_sys::fuzz_target;
 use model::{Hook, Op, Side};
 
@@ -69,8 +69,10 @@ fuzz_target!(init: panics_of_programs_are_meant(), |data: &[u8]| {
     while bytes.more() && ops.len() < MOST {
         ops.push(op(&mut bytes));
     }
-    let model = model::run(&ops);
-    if let Some(difference) = real::difference(&model.steps, &model.log) {
-        panic!("{difference}");
-    }
+    run_without_leaks(allocator::live, || {
+        let model = model::run(&ops);
+        if let Some(difference) = real::difference(&model.steps, &model.log) {
+            panic!("{difference}");
+        }
+    });
 });
