@@ -652,6 +652,10 @@ impl Model {
                     self.returns_when_dropped(result.and_then(guard_of), "done");
                 } else if !self.all[id].begun {
                     self.finish_new(id, Err(None));
+                } else if self.here == id {
+                    // Something has been thrown into it, and the hook runs in its place: it will go on.
+                    self.all[id].state = State::Running;
+                    self.returns("done");
                 } else {
                     // Its end, here and now.
                     let killer = std::mem::replace(&mut self.here, id);
