@@ -151,17 +151,19 @@ unsafe fn make(ts: *mut ThreadState) -> *mut Record {
         if main.is_null() || !other.is_null() || !room {
             xdecref(main);
             memory::free(record);
-            if !main.is_null() && other.is_null() {
+            if main.is_null() {
+                return ptr::null_mut();
+            }
+            if other.is_null() {
                 PyErr_NoMemory();
             }
-            return if main.is_null() { ptr::null_mut() } else { other };
+            return other;
         }
         (*record).main = main;
         (*record).current = (*main).imp;
         incref(main.cast());
         raw::Thread::attach(&raw mut (*record).thread, Imp::raw((*main).imp));
 
-        let map = &raw mut RECORDS;
         (*map).get_or_insert_default().insert(ts.addr(), record); // room is reserved
 
         let dict = PyThreadState_GetDict();
@@ -201,6 +203,24 @@ unsafe extern "C" fn capsule_gone(capsule: *mut PyObject) {
     }
 }
 
+/// The thread states of the interpreter of `ts`, the youngest first; `None` without memory.
+///
+/// # Safety
+///
+/// The GIL is held.
+pub unsafe fn thread_states(ts: *mut ThreadState) -> Option<Vec<*mut ThreadState>> {
+    // SAFETY: the caller's promise, so the list does not change; it may be read twice.
+    unsafe {
+        let mut states = Vec::new();
+        let count = gr_threads(ts, ptr::null_mut(), 0);
+        states.try_reserve_exact(count).ok()?;
+        states.resize(count, ptr::null_mut());
+        let count = gr_threads(ts, states.as_mut_ptr(), count).min(count);
+        states.truncate(count);
+        Some(states)
+    }
+}
+
 /// Takes out what no thread state lies at any more, in the interpreter of `ts`: nobody tells of their end. Called when there is no
 /// room left, so the map stays as small as what there was of threads at a time.
 unsafe fn forget_those_that_are_gone(
@@ -210,14 +230,7 @@ unsafe fn forget_those_that_are_gone(
 ) {
     // SAFETY: the GIL is held, so those that are being cleared, here or while another one waits for the GIL, are in the list.
     unsafe {
-        let mut states: Vec<*mut ThreadState> = Vec::new();
-        let count = gr_threads(ts, ptr::null_mut(), 0);
-        if states.try_reserve_exact(count).is_err() {
-            return;
-        }
-        states.resize(count, ptr::null_mut());
-        let count = gr_threads(ts, states.as_mut_ptr(), count).min(count);
-        states.truncate(count);
+        let Some(mut states) = thread_states(ts) else { return };
         states.sort_unstable();
         map.retain(|&at, &mut (_, theirs)| {
             theirs != interpreter || states.binary_search_by_key(&at, |ts| ts.addr()).is_ok()

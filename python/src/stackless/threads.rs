@@ -30,17 +30,12 @@ pub unsafe fn find(id: c_ulong) -> *mut Scheduler {
 
 /// The ids of all threads, the oldest first; `None` without memory.
 unsafe fn ids() -> Option<Vec<c_ulong>> {
-    // SAFETY: the GIL is held, so the list of thread states does not change; it may be read twice.
+    // SAFETY: the GIL is held.
     unsafe {
-        let ts = gr_thread();
-        let mut states: Vec<*mut ThreadState> = Vec::new();
-        let count = gr_threads(ts, ptr::null_mut(), 0);
-        states.try_reserve_exact(count).ok()?;
-        states.resize(count, ptr::null_mut());
-        let count = gr_threads(ts, states.as_mut_ptr(), count).min(count);
+        let states = record::thread_states(gr_thread())?;
         let mut ids = Vec::new();
-        ids.try_reserve_exact(count).ok()?;
-        ids.extend(states[..count].iter().rev().map(|&ts| gr_thread_id(ts)));
+        ids.try_reserve_exact(states.len()).ok()?;
+        ids.extend(states.iter().rev().map(|&ts| gr_thread_id(ts)));
         Some(ids)
     }
 }
