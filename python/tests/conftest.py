@@ -27,8 +27,17 @@ def collect_old():
         gc.collect()
 
 
-def _fill(depth):
-    return max([depth], key=lambda d: _fill(d - 1) if d else 0)
+def fill(depth):
+    return max([depth], key=lambda d: fill(d - 1) if d else 0)
+
+
+def names(frame):
+    """Of the functions whose frames these are, the innermost first."""
+    found = []
+    while frame is not None:
+        found.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return found
 
 
 @pytest.fixture
@@ -36,7 +45,7 @@ def overwrite():
     """A function that lets another greenlet write all over the stretch of the stack that a suspended one had."""
 
     def overwrite(depth=60):
-        greenlet(_fill).switch(depth)
+        greenlet(fill).switch(depth)
 
     return overwrite
 

@@ -5,17 +5,9 @@ import threading
 import traceback
 
 import pytest
-from conftest import keeps_tracing
+from conftest import keeps_tracing, names
 
 from greenlet import getcurrent, greenlet
-
-
-def names(frame):
-    found = []
-    while frame is not None:
-        found.append(frame.f_code.co_name)
-        frame = frame.f_back
-    return found
 
 
 def nest(depth, at_the_bottom):

@@ -1,29 +1,21 @@
 """Programs at whose mercy the extension once was: each of these crashed, hung, leaked or counted a reference wrongly (an audit found
 them). Every one runs in an interpreter of its own, so that a crash is a failure and no more."""
 
+import inspect
 import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+from conftest import SHOWN_FRAMES, YOUNG, fill, names
 
 HEAD = """
 import faulthandler, functools, gc, os, sys, threading, time
 from greenlet import GreenletExit, getcurrent, greenlet, stackless
 faulthandler.dump_traceback_later(30, exit=True)
 main = getcurrent()
-
-def fill(depth):
-    return max([depth], key=lambda d: fill(d - 1) if d else 0)
-
-def names(frame):
-    found = []
-    while frame:
-        found.append(frame.f_code.co_name)
-        frame = frame.f_back
-    return found
-"""
+""" + "".join(map(inspect.getsource, (fill, names)))
 
 
 def run(program):
@@ -419,7 +411,7 @@ def test_greenlet_of_a_tasklet_that_has_not_begun_takes_no_function():
     assert out == "refused\ntasklet\nFalse True\n"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 15), reason="before 3.15 nobody looks into a suspended greenlet's frames")
+@pytest.mark.skipif(not SHOWN_FRAMES, reason="before 3.15 nobody looks into a suspended greenlet's frames")
 @pytest.mark.parametrize("kind", ["greenlet", "tasklet", "again"])
 def test_collector_clears_nothing_that_a_greenlet_without_its_finalizer_needs(kind):
     """A class with `__del__` has another finalizer than ours, and each is called once only: what the frames hold stays then."""
@@ -456,7 +448,7 @@ def test_collector_clears_nothing_that_a_greenlet_without_its_finalizer_needs(ki
         log = []
         for _ in range(5):
             build()
-            for _ in range(9):
+            for _ in range({YOUNG + 3}):
                 gc.collect()
                 getcurrent()
         print(all(entry == (2, 1, "a") for entry in log))

@@ -8,7 +8,7 @@ import weakref
 
 import psutil
 import pytest
-from conftest import YOUNG
+from conftest import SHOWN_FRAMES, YOUNG
 
 from greenlet import getcurrent, greenlet
 
@@ -214,7 +214,7 @@ def test_what_a_greenlet_held_is_free_after_its_end():
     assert [reference() for reference in seen] == [None] * 6
 
 
-@pytest.mark.skipif(sys.version_info < (3, 15), reason="before 3.15 the collector cannot be shown suspended frames")
+@pytest.mark.skipif(not SHOWN_FRAMES, reason="before 3.15 the collector cannot be shown suspended frames")
 @pytest.mark.parametrize("begin", [lambda g: g.switch(), lambda g: g.switch(g)], ids=["plain", "arguments"])
 def test_cycles_through_local_variables_are_collected(begin):
     class Thing:

@@ -7,6 +7,7 @@ domain; `ours`, all that the extension asks for, by itself (C's `realloc`, Rust'
 exceptions, objects).
 """
 
+import inspect
 import os
 import pathlib
 import platform
@@ -16,6 +17,7 @@ import sys
 import sysconfig
 
 import pytest
+from conftest import names
 
 HEAD = """
 import failing, gc, os, sys
@@ -28,14 +30,13 @@ if os.environ["FAILS"] == "ours":
     begin, end = failing.begin_ours, failing.end_ours
 else:
     begin, end = failing.begin, failing.end
-"""
-
-PROGRAM = HEAD + """
 
 def deep(n, last):
     '''The result of last(), called n calls of C below.'''
     return next(map(lambda n: deep(n - 1, last), [n])) if n else last()
+"""
 
+PROGRAM = HEAD + """
 def failing_outcome(outcome):
     return outcome == "MemoryError"
 
@@ -248,20 +249,14 @@ import _thread, threading
 def plain(x):
     return x + 1
 
-def use(index, last):
+def use():
+    return greenlet(plain).switch(1)
+
+def attempt(what, index, last):
     gc.collect()
     begin(index, last)
     try:
-        return greenlet(plain).switch(1)
-    except MemoryError:
-        return "MemoryError"
-    finally:
-        allocations.append(end())
-
-def schedulers(index, last):
-    begin(index, last)
-    try:
-        return stackless.getruncount()
+        return what()
     except MemoryError:
         return "MemoryError"
     finally:
@@ -270,10 +265,10 @@ def schedulers(index, last):
 def thread(alone):
     global failed
     try:
-        for what, wanted in (use, 2), (schedulers, 1):
+        for what, wanted in (use, 2), (stackless.getruncount, 1):
             index = 0
             while True:
-                outcome = what(index, index + 1 if alone else sys.maxsize)
+                outcome = attempt(what, index, index + 1 if alone else sys.maxsize)
                 failed += outcome == "MemoryError"
                 if outcome != "MemoryError" and allocations[-1] <= index:
                     break
@@ -286,9 +281,6 @@ def thread(alone):
     stay.acquire()
     stay.release()
     done.release()
-
-def deep(n, last):
-    return next(map(lambda n: deep(n - 1, last), [n])) if n else last()
 
 from greenlet import stackless
 failed, allocations, results, done, stay = 0, [], [], threading.Semaphore(0), threading.Lock()
@@ -513,7 +505,7 @@ def failing_outcome(outcome):
 """
 
 # Frames that somebody could look into: what must be noted of them is no small thing.
-FRAMES = """
+FRAMES = inspect.getsource(names) + """
 def body(n, kept):
     if n:
         return max([n], key=lambda n: body(n - 1, kept) or 0)
@@ -535,13 +527,6 @@ def prepare():
     unseen = greenlet(lambda: deep(50, home.switch))
     unseen.switch()
     return [*some, (unseen, [])]
-
-def names(frame):
-    found = []
-    while frame:
-        found.append(frame.f_code.co_name)
-        frame = frame.f_back
-    return found
 
 def run(some):
     mine = sys._getframe()
@@ -913,9 +898,6 @@ def thread(kept, ready, go):
     ready.release()
     go.acquire()
     begin(0, sys.maxsize)
-
-def deep(n, last):
-    return next(map(lambda n: deep(n - 1, last), [n])) if n else last()
 
 failed, started, ready = 0, [], threading.Semaphore(0)
 for _ in range(40):
