@@ -5,6 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::hint::black_box;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -105,4 +106,14 @@ pub fn succeed() -> Option<usize> {
 /// How many allocations of this thread were made to fail.
 pub fn failed() -> usize {
     FAILED.get()
+}
+
+/// Does an operation once more that was refused, with more on the stack: were anything of the caller's saved by now, it would come back to
+/// frames that are gone.
+#[inline(never)]
+pub fn from_below<T>(operation: impl FnOnce() -> T) -> T {
+    let room = black_box([0x5a5a_usize; 60]);
+    let result = operation();
+    assert_eq!(black_box(room), [0x5a5a; 60]);
+    result
 }

@@ -6,7 +6,7 @@
 //! many bytes are in the way, of which the model knows nothing. From there on it is only looked at whether anything
 //! is broken ([`Found`]).
 
-use crate::allocator::{fail, failed, succeed};
+use crate::allocator::{fail, failed, from_below, succeed};
 use crate::model::{Step, Style, Ty};
 use greenlet::bridge::{self, Enter};
 use greenlet::*;
@@ -119,7 +119,6 @@ impl Shared {
             if let Some(outcome) = outcome {
                 return outcome;
             }
-            // From elsewhere: were anything of this one saved by now, it would come back to frames that are gone.
             let outcome = from_below(|| operation().expect("there is memory"));
             self.fed(); // who has come back to here may have been starving, too
             return outcome;
@@ -162,15 +161,6 @@ impl Shared {
 
 const BROKEN: &str = "SOMETHING IN A FRAME IS NOT WHAT IT WAS";
 const THREW: &str = "and threw while unwinding";
-
-/// Calls `f` with more on the stack.
-#[inline(never)]
-fn from_below<T>(f: impl FnOnce() -> T) -> T {
-    let room = black_box([0x5a5a_usize; 60]);
-    let result = f();
-    assert_eq!(black_box(room), [0x5a5a; 60]);
-    result
-}
 
 /// Carries out the steps on a thread of its own.
 fn run(steps: &[Step]) -> Found {

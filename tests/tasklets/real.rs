@@ -4,7 +4,7 @@
 //! returned. One that is refused for that is done again, and then all must be as the model has it.
 
 use super::model::{CHANNELS, Hook, Side, State, Step, guard_with};
-use crate::allocator::{fail, succeed};
+use crate::allocator::{fail, from_below, succeed};
 use greenlet::tasklet::{
     self, AnyTasklet, Channel, JoinError, Preference, ReceiveError, Select, SendError, Tasklet,
     WaitError,
@@ -488,15 +488,6 @@ fn unless_starved(result: Result<(), Refused>) -> Option<Result<(), Refused>> {
 
 fn unless_waiting_starved(result: Result<(), WaitError>) -> Option<Result<(), WaitError>> {
     (!matches!(result, Err(WaitError::Refused(Refused::OutOfMemory)))).then_some(result)
-}
-
-/// Calls `f` with more on the stack: were anything of the caller's saved, it would come back to frames that are gone.
-#[inline(never)]
-fn from_below<T>(f: impl FnOnce() -> T) -> T {
-    let room = std::hint::black_box([0x5a5a_usize; 60]);
-    let result = f();
-    assert_eq!(std::hint::black_box(room), [0x5a5a; 60]);
-    result
 }
 
 fn sent<T: Debug + PartialEq>(result: Result<(), SendError<T>>, value: T) -> String {
