@@ -234,7 +234,7 @@ fn prepare(target: &str, how: Build) -> Result<Program, String> {
     let path = build(target, how)?;
     let environment = match (target, how) {
         (python::TARGET, _) => python::environment()?,
-        // Without the sanitizer nobody looks for leaks, and programs may make what leaks.
+        // Else nobody looks for leaks, and programs may make what leaks by design.
         (_, Build::Sanitized) => vec![("GREENLET_NO_LEAKS", "1".into())],
         _ => Vec::new(),
     };

@@ -1,7 +1,7 @@
 //! The Python package beside the reference, on every interpreter that is here: pairs of virtual environments, in which
 //! the scripts of `python/benches` are run. It must never know what they measure.
 
-use super::interpreter::{Interpreter, Unready, VERSIONS, Version};
+use super::interpreter::{Interpreter, Unready, VERSIONS, Version, has_assertions};
 use super::suites::{REFERENCE, Venv};
 use super::{Wheels, ready};
 use crate::bench::outcome;
@@ -20,7 +20,7 @@ const COUNTED: &str = "switch_noarg,switch_value,switch_peers,throw,generator";
 /// Adds the rows, of one version if `on` names one. Builds with assertions are not compared: nobody runs them to be fast.
 pub fn rows(table: &mut Table, folder: &Path, on: Option<&str>, quick: bool, install: bool) {
     let wheels = Wheels::default();
-    for version in VERSIONS.iter().filter(|version| !version.name.ends_with("-dbg")) {
+    for version in VERSIONS.iter().filter(|version| !has_assertions(version.name)) {
         // One version says enough in a hurry.
         let wanted = on.or(quick.then_some(PROGRAMS_ON));
         if wanted.is_some_and(|wanted| wanted != version.name) {

@@ -65,6 +65,11 @@ pub const VERSIONS: &[Version] = &[
 pub const LATE_313: Version =
     Version { name: "3.13-late", debian: Debian::Root(&TRIXIE, "python3.13"), only_debian: true };
 
+/// Whether the version of this name is a build with assertions.
+pub fn has_assertions(name: &str) -> bool {
+    name.ends_with("-dbg")
+}
+
 /// One that can be run, as far as can be said before what is missing has been installed.
 pub struct Interpreter {
     /// The version's name.
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn builds_for_debugging_come_from_debian_alone() {
-        for version in VERSIONS.iter().filter(|version| version.name.ends_with("-dbg")) {
+        for version in VERSIONS.iter().filter(|version| has_assertions(version.name)) {
             assert!(version.find().is_ok_and(|found| found.root.is_some()), "{}", version.name);
         }
     }

@@ -21,7 +21,7 @@ pub mod wheel;
 use crate::run::{Run, root};
 use crate::table::Outcome;
 use crate::test::Row;
-use interpreter::{Interpreter, LATE_313, Unready, VERSIONS, Version};
+use interpreter::{Interpreter, LATE_313, Unready, VERSIONS, Version, has_assertions};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -29,8 +29,6 @@ use suites::Suite;
 
 /// The versions on which real programs are run too: the packages that they need are not there for all.
 const PROGRAMS_ON: &[&str] = &["3.12", "3.14"];
-/// The versions on which the instructions of the hot paths are counted: those of the last kinds of thread state.
-const COUNTS_ON: &[&str] = &["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"];
 /// The version whose type checker, source distribution and clean clone are tested.
 const TYPES_ON: &str = "3.12";
 /// The version that the fuzz target is built for.
@@ -74,7 +72,8 @@ pub fn rows(install: bool) -> Vec<Row> {
         if PROGRAMS_ON.contains(&version.name) {
             row(version, Suite::Programs, version);
         }
-        if COUNTS_ON.contains(&version.name) {
+        // Nobody runs builds with assertions to be fast.
+        if !has_assertions(version.name) {
             row(version, Suite::Counts, version);
         }
         if version.name == TYPES_ON {

@@ -9,7 +9,7 @@
 //!
 //! It must never know where an interpreter or a wheel comes from.
 
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, has_assertions};
 use super::{file_in, folder, results, wheel};
 use crate::run::{Done, Run, root};
 use crate::table::Outcome;
@@ -35,7 +35,7 @@ pub const SKIPPED: &[(&str, On)] = &[
     ("must be out of tree", |_| true),
     ("3.15+ only", |version| minor(version) < 15),
     ("Needs 3.13 and above", |version| minor(version) < 13),
-    ("Broken on assertion-enabled builds", |version| version.ends_with("-dbg")),
+    ("Broken on assertion-enabled builds", has_assertions),
 ];
 
 /// What is run.
@@ -233,7 +233,7 @@ fn ours(interpreter: &Interpreter, wheel: Option<&Path>) -> Result<usize, String
     venv.pytest("python/tests", |run| {
         let run = run.env("GREENLET_REFERENCE_WHEEL", &reference);
         // Where the interpreter checks itself, every switch does too.
-        if interpreter.name.ends_with("-dbg") { run.env("GREENLET_DEBUG", "1") } else { run }
+        if has_assertions(interpreter.name) { run.env("GREENLET_DEBUG", "1") } else { run }
     })
 }
 
